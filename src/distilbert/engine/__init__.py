@@ -1,0 +1,1 @@
+"""Inference: packed rows, and nothing computed that the answer does not need."""

@@ -1,0 +1,1 @@
+"""Where checkpoints lie, and how they are read, written and checked."""

@@ -48,6 +48,17 @@ class Backend(Protocol):
         """`ids` of each text."""
         ...
 
+    def batch_of_words(self, texts: Sequence[Sequence[str]]) -> list[Pieces]:
+        """`pieces_of_words` of each text."""
+        ...
+
+    def splitting_special(self) -> Backend:
+        """The same, but special tokens that stand in a text are cut like any other characters.
+
+        Other added tokens are still found. What is added later need not show in it.
+        """
+        ...
+
     def tokens(self, text: str) -> list[str]:
         """The vocabulary's spelling of `ids(text)`: the unknown token where nothing fits."""
         ...

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from distilbert.errors import TokenizerError as TokenizerError
     from distilbert.model.encoder import DistilBertModel as DistilBertModel
     from distilbert.model.for_tasks import DistilBertForMaskedLM as DistilBertForMaskedLM
-    from distilbert.model.for_tasks import DistilBertForMultipleChoice as DistilBertForMultipleChoice
+    from distilbert.model.for_tasks import (
+        DistilBertForMultipleChoice as DistilBertForMultipleChoice,
+    )
     from distilbert.model.for_tasks import (
         DistilBertForQuestionAnswering as DistilBertForQuestionAnswering,
     )

@@ -1,4 +1,4 @@
-"""What can go wrong, by kind. Every message says what was given, what is allowed, and the remedy."""
+"""What can go wrong, by kind. A message says what was given, what is allowed, and the remedy."""
 
 
 class DistilBertError(Exception):

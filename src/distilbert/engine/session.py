@@ -1,0 +1,139 @@
+"""A model and its tokenizer, ready to answer: the package's one way to run inference."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distilbert.errors import InputError
+from distilbert.layout import Packed, Read
+from distilbert.model.for_tasks import ForTask
+from distilbert.model.inputs import check_ids
+from distilbert.model.pretrained import DistilBertPreTrainedModel
+
+Rows = Sequence[Sequence[int]]
+Progress = Callable[[int], None]
+
+TOKEN_BUDGET = 2048
+
+
+class Session:
+    """Answers rows of ids with a model: packed, without padding, only what the head reads.
+
+    Rows are ordered by length and cut into batches of `token_budget` tokens (a longer row runs
+    alone); answers come back in the caller's order, as float32 on the CPU, and do not depend on
+    what else is in the call. May be called from several threads at once. The weights are shared
+    with the model that was given, which may go on to be used or trained; its mode does not matter.
+
+    Args:
+        model: Any model class of this package.
+        tokenizer: The tokenizer that belongs to it.
+        token_budget: Most tokens of a batch.
+    """
+
+    def __init__(
+        self,
+        model: DistilBertPreTrainedModel,
+        tokenizer: Any,
+        *,
+        token_budget: int = TOKEN_BUDGET,
+    ) -> None:
+        if not isinstance(token_budget, int) or token_budget < 1:
+            raise InputError(
+                f"token_budget is {token_budget!r}; allowed: a whole number of at least 1"
+            )
+        shared = {id(parameter): parameter for parameter in model.parameters()}
+        self.model = copy.deepcopy(model, shared).eval()
+        self.tokenizer = tokenizer
+        self.config = self.model.config
+        self.token_budget = token_budget
+
+    def hidden(self, rows: Rows, *, progress: Progress | None = None) -> list[Tensor]:
+        """The last layer of each row, (tokens, dim) each. Raises InputError for unusable rows."""
+        return self._answers(rows, self._hidden, progress)
+
+    def means(
+        self, rows: Rows, *, normalize: bool = True, progress: Progress | None = None
+    ) -> Tensor:
+        """The mean of each row's last layer, of length 1 if `normalize`: (rows, dim)."""
+        means = torch.stack(self._answers(rows, self._means, progress))
+        return F.normalize(means, dim=-1) if normalize else means
+
+    def logits(self, rows: Rows, *, progress: Progress | None = None) -> list[Tensor]:
+        """What the model's head says of each row.
+
+        (labels,) for a text's label, (1,) for each choice, (tokens, labels) for labels of tokens,
+        (tokens, 2) for spans, (masks in the row, vocabulary) for masked words.
+
+        Raises InputError if the model has no head, or for unusable rows.
+        """
+        if not isinstance(self.model, ForTask):
+            raise InputError(
+                f"a {type(self.model).__name__} has no head; load a class that has one, such as "
+                "DistilBertForSequenceClassification"
+            )
+        return self._answers(rows, self._logits, progress)
+
+    def _answers(
+        self,
+        rows: Rows,
+        run: Callable[[Tensor, Packed], Sequence[Tensor]],
+        progress: Progress | None,
+    ) -> list[Tensor]:
+        self._check(rows)
+        answers: list[Tensor | None] = [None] * len(rows)
+        for batch in self._batches(rows):
+            ids = torch.tensor([i for row in batch for i in rows[row]], device=self.model.device)
+            with torch.inference_mode():
+                check_ids(ids, self.config.vocab_size)
+                found = run(ids, Packed(tuple(len(rows[row]) for row in batch)))
+            for row, answer in zip(batch, found, strict=True):
+                answers[row] = answer.float().cpu()
+            if progress is not None:
+                progress(len(batch))
+        return answers  # type: ignore[return-value]
+
+    def _batches(self, rows: Rows) -> Iterator[list[int]]:
+        """Numbers of rows, longest first, so that memory is at its peak at once or never."""
+        batch: list[int] = []
+        tokens = 0
+        for row in sorted(range(len(rows)), key=lambda row: -len(rows[row])):
+            if batch and tokens + len(rows[row]) > self.token_budget:
+                yield batch
+                batch, tokens = [], 0
+            batch.append(row)
+            tokens += len(rows[row])
+        yield batch
+
+    def _encode(self, ids: Tensor, layout: Packed, read: Read | None = None) -> Tensor:
+        return self.model.base_model.encode(ids, layout, read).hidden
+
+    def _hidden(self, ids: Tensor, layout: Packed) -> Sequence[Tensor]:
+        return layout.rows(self._encode(ids, layout))
+
+    def _means(self, ids: Tensor, layout: Packed) -> Sequence[Tensor]:
+        return layout.means(self._encode(ids, layout)).unbind()
+
+    def _logits(self, ids: Tensor, layout: Packed) -> Sequence[Tensor]:
+        assert isinstance(self.model, ForTask)
+        if self.model.task.reads == "first":
+            return self.model.logits(self._encode(ids, layout, layout.read_first(ids))).unbind()
+        if self.model.task.reads == "tokens":
+            return layout.rows(self.model.logits(self._encode(ids, layout)))
+        read = layout.read(ids == self.tokenizer.mask_token_id)
+        return self.model.logits(self._encode(ids, layout, read)).split(read.counts)
+
+    def _check(self, rows: Rows) -> None:
+        if not len(rows):
+            raise InputError("there are no rows; give at least one")
+        limit = self.config.max_position_embeddings
+        for number, row in enumerate(rows):
+            if not 0 < len(row) <= limit:
+                raise InputError(
+                    f"row {number} has {len(row)} tokens; this model reads 1 to {limit}; cut the "
+                    "text (truncation=True), or into overlapping windows (stride=…, "
+                    "return_overflowing_tokens=True)"
+                )

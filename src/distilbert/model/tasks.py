@@ -1,0 +1,131 @@
+"""What heads are for: each task is one row saying what it reads, its loss and its output."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distilbert.errors import InputError
+from distilbert.layout import Layout
+from distilbert.outputs import (
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    Output,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+
+IGNORED = -100  # the label of what carries no loss
+Reads = Literal["first", "tokens", "masks"]
+
+
+class Labelled(Protocol):
+    """Where the number of labels and the kind of problem stand: a configuration."""
+
+    problem_type: str | None
+
+    @property
+    def num_labels(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of answer.
+
+    reads: Which tokens the answer needs: the first of each row, every one, or the masked ones.
+        The published forward pass computes every token all the same; inference computes these.
+    loss: (logits, labels, config) → scalar.
+    output: (loss, logits, hidden states, attentions) → what a forward pass returns.
+    """
+
+    name: str
+    reads: Reads
+    loss: Callable[[Tensor, Any, Labelled], Tensor]
+    output: Callable[[Tensor | None, Tensor, Any, Any], Output]
+
+    def select(self, hidden: Tensor, layout: Layout) -> Tensor:
+        """What the head reads of the last layer: (rows, columns, dim) → itself or (rows, dim)."""
+        return layout.first(hidden) if self.reads == "first" else hidden
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, config: Labelled) -> Tensor:
+    """Mean over the labels that are not -100. logits: (…, labels); labels: (…)
+
+    Raises InputError for a label that is no class, unless a compiler traces this.
+    """
+    classes = logits.shape[-1]
+    flat = labels.reshape(-1).long()
+    if flat.numel() * classes != logits.numel():
+        raise InputError(
+            f"labels have shape {tuple(labels.shape)}; allowed: {tuple(logits.shape[:-1])}"
+        )
+    if not torch.compiler.is_compiling():
+        wrong = flat[((flat < 0) | (flat >= classes)) & (flat != IGNORED)]
+        if len(wrong):
+            raise InputError(
+                f"label {int(wrong[0])} is no class; allowed: 0 to {classes - 1}, or {IGNORED} for "
+                "what is not to be scored"
+            )
+    return F.cross_entropy(logits.flatten(0, -2), flat, ignore_index=IGNORED)
+
+
+def problem_loss(logits: Tensor, labels: Tensor, config: Labelled) -> Tensor:
+    """Of the configuration's `problem_type`, which the first labels settle if nothing else did.
+
+    logits: (rows, labels). One label is regression (mean squared error); whole-number labels are
+    classes (cross entropy); others are a share for each label (binary cross entropy).
+    """
+    if config.problem_type is None:
+        whole = not (labels.is_floating_point() or labels.is_complex())
+        kind = "single_label_classification" if whole else "multi_label_classification"
+        config.problem_type = "regression" if config.num_labels == 1 else kind
+    if config.problem_type == "single_label_classification":
+        return cross_entropy(logits, labels, config)
+    _check_shares(logits, labels, config.problem_type)
+    targets = labels.to(logits.dtype).reshape(logits.shape)  # (rows, labels)
+    if config.problem_type == "regression":
+        return F.mse_loss(logits, targets)
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def span_loss(logits: Tensor, labels: tuple[Tensor, Tensor], config: Labelled) -> Tensor:
+    """Mean of the cross entropies of start and end. logits: (rows, columns, 2)
+
+    Places beyond the row are ignored, negative ones count as the first column, as in the
+    reference; if every place is ignored the loss is not a number.
+    """
+    columns = logits.shape[1]
+    start, end = (places.reshape(len(logits)).clamp(0, columns) for places in labels)
+    starts, ends = logits.unbind(-1)  # (rows, columns) each
+    first = F.cross_entropy(starts, start, ignore_index=columns)
+    second = F.cross_entropy(ends, end, ignore_index=columns)
+    return (first + second) / 2
+
+
+def span_output(
+    loss: Tensor | None, logits: Tensor, hidden_states: Any, attentions: Any
+) -> QuestionAnsweringModelOutput:
+    """logits: (rows, columns, 2) → start and end logits, (rows, columns) each"""
+    starts, ends = (column.contiguous() for column in logits.unbind(-1))
+    return QuestionAnsweringModelOutput(loss, starts, ends, hidden_states, attentions)
+
+
+def _check_shares(logits: Tensor, labels: Tensor, kind: str) -> None:
+    if labels.numel() != logits.numel():
+        raise InputError(
+            f"labels have shape {tuple(labels.shape)}; allowed for {kind} with {logits.shape[1]} "
+            f"labels: {tuple(logits.shape)}"
+        )
+
+
+MASKED_LM = Task("fill-mask", "masks", cross_entropy, MaskedLMOutput)
+SEQUENCE_CLASSIFICATION = Task(
+    "text-classification", "first", problem_loss, SequenceClassifierOutput
+)
+QUESTION_ANSWERING = Task("question-answering", "tokens", span_loss, span_output)
+TOKEN_CLASSIFICATION = Task("token-classification", "tokens", cross_entropy, TokenClassifierOutput)
+MULTIPLE_CHOICE = Task("multiple-choice", "first", cross_entropy, MultipleChoiceModelOutput)

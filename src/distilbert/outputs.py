@@ -1,0 +1,166 @@
+"""What a forward pass returns: dictionaries that are dataclasses, tuples by slice, and pytrees."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, NoReturn
+
+from torch import Tensor
+from torch.utils._pytree import Context, GetAttrKey, KeyEntry, register_pytree_node
+
+
+class Output(OrderedDict[str, Any]):
+    """Base of the outputs. A subclass is a dataclass; its items are its fields that are not None.
+
+    `output.logits`, `output["logits"]`, `output[0]` and `output[:2]` all work. As in any
+    dictionary, iterating yields names: unpack with a slice or `to_tuple()`.
+    """
+
+    def __init_subclass__(cls) -> None:
+        register_pytree_node(
+            cls,
+            _flatten,
+            partial(_unflatten, cls),  # type: ignore[arg-type]
+            serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+            flatten_with_keys_fn=_flatten_with_keys,  # type: ignore[arg-type]
+        )
+
+    def __post_init__(self) -> None:
+        first, *rest = (field.name for field in fields(self))  # type: ignore[arg-type]
+        items = getattr(self, first)
+        if isinstance(items, Tensor) or any(getattr(self, name) is not None for name in rest):
+            return
+        # Others rebuild an output as they would a dictionary: from a mapping, or from pairs.
+        if isinstance(items, Mapping) or _are_pairs(items):
+            setattr(self, first, None)
+            for name, value in dict(items).items():
+                setattr(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if value is not None:
+            super().__setitem__(name, value)
+        elif name in self.keys():
+            super().__delitem__(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self, name, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def __delitem__(self, *args: Any) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot lose items; set them to None")
+
+    def pop(self, *args: Any) -> NoReturn:
+        self.__delitem__()
+
+    def popitem(self, *args: Any, **kwargs: Any) -> NoReturn:
+        self.__delitem__()
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values that are not None, in the order of the fields."""
+        return tuple(self.values())
+
+    def values(self) -> Any:
+        return [self.__dict__[name] for name in self]
+
+    def items(self) -> Any:
+        return [(name, self.__dict__[name]) for name in self]
+
+    def __iter__(self) -> Any:
+        return iter([f.name for f in fields(self) if self.__dict__[f.name] is not None])  # type: ignore[arg-type]
+
+    def __reduce__(self) -> Any:
+        return type(self), tuple(self.__dict__[f.name] for f in fields(self))  # type: ignore[arg-type]
+
+
+def _are_pairs(items: object) -> bool:
+    return (
+        isinstance(items, Iterable)
+        and not isinstance(items, str)
+        and all(
+            isinstance(p, (tuple, list)) and len(p) == 2 and isinstance(p[0], str) for p in items
+        )
+    )
+
+
+def _flatten(output: Output) -> tuple[list[Any], Context]:
+    return list(output.values()), list(output.keys())
+
+
+def _flatten_with_keys(output: Output) -> tuple[list[tuple[KeyEntry, Any]], Context]:
+    return [(GetAttrKey(name), value) for name, value in output.items()], list(output.keys())
+
+
+def _unflatten(cls: type[Output], values: Iterable[Any], names: Context) -> Output:
+    return cls(**dict(zip(names, values, strict=True)))
+
+
+Tensors = tuple[Tensor, ...]
+
+
+@dataclass
+class BaseModelOutput(Output):
+    """Of `DistilBertModel`.
+
+    last_hidden_state: (rows, columns, dim).
+    hidden_states: where asked for, the embeddings and each layer, (rows, columns, dim) each.
+    attentions: where asked for, of each layer, (rows, heads, columns, columns) each.
+    """
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+
+
+@dataclass
+class MaskedLMOutput(Output):
+    """Of `DistilBertForMaskedLM`. loss: (); logits: (rows, columns, vocabulary)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+
+
+@dataclass
+class SequenceClassifierOutput(Output):
+    """Of `DistilBertForSequenceClassification`. loss: (); logits: (rows, labels)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+
+
+@dataclass
+class QuestionAnsweringModelOutput(Output):
+    """Of `DistilBertForQuestionAnswering`. loss: (); start and end logits: (rows, columns)."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+
+
+@dataclass
+class TokenClassifierOutput(Output):
+    """Of `DistilBertForTokenClassification`. loss: (); logits: (rows, columns, labels)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+
+
+@dataclass
+class MultipleChoiceModelOutput(Output):
+    """Of `DistilBertForMultipleChoice`. loss: (); logits: (rows, choices)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None

@@ -96,10 +96,11 @@ def remove_left_overs(folder: Path) -> None:
 
 def _move_all(stage: Path, folder: Path, last: Container[str]) -> None:
     names = sorted((path.name for path in stage.iterdir()), key=lambda name: (name in last, name))
-    for name in names:
-        _settle(stage / name, folder / name)
     undo = stage / ".old"
     undo.mkdir()
+    fresh = undo.stat().st_mode & 0o666  # what the user's umask allows; writers may have less
+    for name in names:
+        _settle(stage / name, folder / name, fresh)
     moved: list[str] = []
     try:
         for name in names:
@@ -127,10 +128,13 @@ def _keep(old: Path, kept: Path) -> None:
         shutil.copy2(old, kept, follow_symlinks=False)
 
 
-def _settle(written: Path, target: Path) -> None:
-    """Bring the bytes to the disk, with the permissions of the file that they replace."""
-    with suppress(FileNotFoundError):
+def _settle(written: Path, target: Path, fresh: int | None = None) -> None:
+    """Bring the bytes to the disk, with the permissions of the file that they replace, if any."""
+    try:
         os.chmod(written, target.stat().st_mode & 0o7777)
+    except FileNotFoundError:
+        if fresh is not None:
+            os.chmod(written, fresh)
     descriptor = os.open(written, os.O_RDWR)
     try:
         os.fsync(descriptor)

@@ -180,8 +180,8 @@ def _from_bert(key: str) -> str:
     if match is None:
         return _BERT_HEAD.get(key, key)
     owner, _, name = match[2].rpartition(".")
-    part = _BERT_LAYER_PARTS.get(owner)
-    return f"transformer.layer.{match[1]}.{part}.{name}" if part else key
+    ours = _BERT_LAYER_PARTS.get(owner)
+    return f"transformer.layer.{match[1]}.{ours}.{name}" if ours else key
 
 
 def _why_left_out(
@@ -224,10 +224,11 @@ def _fold_segments(found: Translated, prefix: str) -> None:
     if segments is None or positions is None:
         return
     original = found.originals.pop(prefix + _SEGMENTS)
-    if segments.ndim != 2 or positions.ndim != 2 or segments.shape[1] != positions.shape[1]:
+    fits = segments.ndim == positions.ndim == 2 and segments.shape[1] == positions.shape[1]
+    if not fits or len(segments) == 0:
         raise FileError(
             f"{original!r} has the shape {tuple(segments.shape)} and the positions have "
-            f"{tuple(positions.shape)}; both need two dimensions and one width"
+            f"{tuple(positions.shape)}; both need at least one row, and one width"
         )
     wide = torch.promote_types(positions.dtype, torch.float32)  # a sum in 16 bits would lose some
     found.tensors[prefix + _POSITIONS] = positions.to(wide) + segments[0].to(wide)

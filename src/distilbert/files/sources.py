@@ -63,7 +63,11 @@ class Folder(Source):
                 f"{str(path)!r} is a link to {str(path.readlink())!r}, which does not exist; "
                 "copy the file itself into the folder"
             )
-        return path if path.exists() else None
+        if not path.exists():
+            return None
+        if not path.is_file():  # a pipe or a device would be read for ever
+            raise FileError(f"{str(path)!r} is not a regular file; replace it by one")
+        return path
 
     def where(self) -> str:
         return f"the folder {str(self.folder)!r}"

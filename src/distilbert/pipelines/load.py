@@ -1,0 +1,131 @@
+"""`pipeline(task, model=…)`: finds the model and its tokenizer, and makes the task's pipeline."""
+
+import os
+from typing import Any
+
+from distilbert.errors import InputError
+from distilbert.pipelines.base import Pipeline
+from distilbert.pipelines.tasks import Task, check_head, find_task, remedy, task_of_class
+
+Name = str | os.PathLike[str]
+
+
+def pipeline(
+    task: str | None = None,
+    model: Any = None,
+    config: Any = None,
+    tokenizer: Any = None,
+    *,
+    device: Any = None,
+    dtype: Any = None,
+    torch_dtype: Any = None,
+    use_fast: bool = True,
+    token_budget: int | None = None,
+    model_kwargs: dict[str, Any] | None = None,
+    **options: Any,
+) -> Pipeline[Any]:
+    """A pipeline: texts in, answers out.
+
+    task: "feature-extraction", "sentence-embedding", "sentence-similarity", "text-classification"
+        (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering" or
+        "fill-mask". Without it, the task that the model's own class is for.
+    model: a folder, a hub id, the name of a backbone, or a loaded model (then give its tokenizer
+        too). The embedding tasks take "minilm" where nothing is given.
+    config, tokenizer: other ones than the model's own, loaded or by name.
+    device, dtype (or torch_dtype): where the weights go, and as what.
+    use_fast: False takes the tokenizer in Python.
+    token_budget: how many tokens go through the model at once.
+    model_kwargs: anything else for the model's `from_pretrained`.
+    options: those of the hub (revision, token, cache_dir, …), and those of the task's pipeline.
+
+    Raises InputError where the checkpoint has no weights for the task's head: it is never answered
+    at random. Other errors are those of `from_pretrained`.
+
+    >>> from distilbert import pipeline
+    >>> embed = pipeline("sentence-embedding")  # doctest: +SKIP
+    >>> embed(["A cat sleeps.", "A kitten naps."]).shape  # doctest: +SKIP
+    (2, 384)
+    """
+    from distilbert.files.find import HUB_OPTIONS
+
+    hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+    if task is None and model is None:
+        raise InputError("pipeline() needs a task, a model, or both")
+    row = _task_of(model, hub) if task is None else find_task(task)
+    if model is None:
+        model = row.default
+    if model is None:
+        raise InputError(f"{row.name} needs a model, and none was given; {remedy(row)}")
+    if tokenizer is None and not isinstance(model, str | os.PathLike):
+        raise InputError(
+            f"a loaded {type(model).__name__} does not say which tokenizer it belongs to; "
+            "pass tokenizer= as well: a tokenizer, or the name it is loaded from"
+        )
+    tokenizer = _load_tokenizer(model if tokenizer is None else tokenizer, use_fast, hub)
+    if isinstance(model, str | os.PathLike):
+        settings = {
+            **hub,
+            **(model_kwargs or {}),
+            **_given(config=config, dtype=dtype, torch_dtype=torch_dtype, device=_device(device)),
+        }
+        model = load_model(row, model, **settings)
+    elif device is not None or dtype is not None or torch_dtype is not None:
+        given = next(value for value in (torch_dtype, dtype, device) if value is not None)
+        raise InputError(
+            "device and dtype are for a model given by name; move the loaded one: "
+            f"model.to({given!r})"
+        )
+    made: Pipeline[Any] = row.pipeline_class()(
+        model, tokenizer, token_budget=token_budget, **options
+    )
+    return made
+
+
+def load_model(task: Task, name: Name, **settings: Any) -> Any:
+    """The task's model, every weight from the checkpoint. Raises InputError if some are absent."""
+    from distilbert.files.checkpoint import load_pretrained
+
+    model, report = load_pretrained(task.model_class(), name, **settings)
+    check_head(task, str(name), [*report.missing, *(key for key, _, _ in report.mismatched)])
+    return model
+
+
+def _load_tokenizer(tokenizer: Any, use_fast: bool, hub: dict[str, Any]) -> Any:
+    if not isinstance(tokenizer, str | os.PathLike):
+        return tokenizer
+    if use_fast:
+        from distilbert.text.fast import DistilBertTokenizerFast
+
+        return DistilBertTokenizerFast.from_pretrained(tokenizer, **hub)
+    from distilbert.text.tokenizer import DistilBertTokenizer
+
+    return DistilBertTokenizer.from_pretrained(tokenizer, **hub)
+
+
+def _task_of(model: Any, hub: dict[str, Any]) -> Task:
+    """The task of the model's own class. Raises InputError where its files do not name one."""
+    if isinstance(model, str | os.PathLike):
+        from distilbert.config import DistilBertConfig
+
+        names = list(DistilBertConfig.from_pretrained(model, **hub).architectures or [])
+    else:
+        names = [type(model).__name__]
+    for name in names:
+        task = task_of_class(name)
+        if task is not None:
+            return task
+    raise InputError(
+        f"{str(model)!r} does not say what it is for (its architectures: {names}); name a task: "
+        "pipeline(task, model=…)"
+    )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _device(device: Any) -> Any:
+    """A device as users write it: a name, a torch.device, a number of a GPU, or -1 for the CPU."""
+    if isinstance(device, int) and not isinstance(device, bool):
+        return "cpu" if device < 0 else f"cuda:{device}"
+    return device

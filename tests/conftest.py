@@ -2,9 +2,37 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for a network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from data import shared`
+
+
+@pytest.fixture(scope="session")
+def tiny_vocab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of a small vocabulary with its tokenizer's settings beside it."""
+    from tiny import write_vocabulary
+
+    return write_vocabulary(tmp_path_factory.mktemp("vocabulary"))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`tiny_folder(class_name, **settings)`: a tiny random model in a folder, made once."""
+    from tiny import write_model
+
+    made: dict[str, Path] = {}
+
+    def folder(class_name: str, **settings: Any) -> Path:
+        key = repr((class_name, sorted(settings.items())))
+        if key not in made:
+            made[key] = write_model(tmp_path_factory.mktemp("model"), class_name, **settings)
+        return made[key]
+
+    return folder

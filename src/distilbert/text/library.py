@@ -1,0 +1,160 @@
+"""The `tokenizers` library as what turns text to pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import tokenizers
+import tokenizers.processors
+
+from distilbert.errors import TokenizerError
+from distilbert.text.added import AddedToken
+from distilbert.text.given import find_surrogate
+from distilbert.text.pieces import Backend, Pieces
+from distilbert.text.settings import Settings
+
+
+class LibraryBackend:
+    """A `tokenizers.Tokenizer` with a WordPiece model, without truncation and padding of its own."""
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer = tokenizer
+        self._added = {
+            id: AddedToken.of(token) for id, token in tokenizer.get_added_tokens_decoder().items()
+        }
+        self._splitting: LibraryBackend | None = None
+
+    def pieces(self, text: str) -> Pieces:
+        return self.batch([text])[0]
+
+    def ids(self, text: str) -> list[int]:
+        return self.batch_ids([text])[0]
+
+    def pieces_of_words(self, words: Sequence[str]) -> Pieces:
+        return self.batch_of_words([words])[0]
+
+    def batch(self, texts: Sequence[str]) -> list[Pieces]:
+        return [_pieces(found) for found in self._encode(self.tokenizer.encode_batch, texts)]
+
+    def batch_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        # Without offsets the library needs an eighth less time; not every version can leave them out
+        encode = getattr(self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch)
+        return [found.ids for found in self._encode(encode, texts)]
+
+    def batch_of_words(self, texts: Sequence[Sequence[str]]) -> list[Pieces]:
+        lists = [list(words) for words in texts]
+        try:
+            found = self.tokenizer.encode_batch(
+                lists, is_pretokenized=True, add_special_tokens=False
+            )
+        except TypeError as error:
+            raise (find_surrogate([" ".join(words) for words in lists]) or error) from error
+        return [_pieces(encoding) for encoding in found]
+
+    def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> list[Any]:
+        try:
+            return list(encode(list(texts), add_special_tokens=False))
+        except TypeError as error:  # how the library refuses half a surrogate pair
+            raise (find_surrogate(texts) or error) from error
+
+    def splitting_special(self) -> Backend:
+        # The library has a switch for this, but it is one for all threads
+        if self._splitting is None:
+            copy = LibraryBackend(tokenizers.Tokenizer.from_str(self.tokenizer.to_str()))
+            copy.tokenizer.encode_special_tokens = True
+            self._splitting = copy
+        return self._splitting
+
+    def set_template(self, cls: tuple[str, int], sep: tuple[str, int]) -> None:
+        """Let the library's tokenizer, used on its own, put these special tokens around texts."""
+        self.tokenizer.post_processor = tokenizers.processors.BertProcessing(sep, cls)
+
+    def tokens(self, text: str) -> list[str]:
+        return [str(self.id_token(id)) for id in self.ids(text)]
+
+    def add(self, tokens: Iterable[AddedToken]) -> int:
+        count = int(self.tokenizer.add_tokens([to_library(token) for token in tokens]))
+        self._added = {
+            id: AddedToken.of(token)
+            for id, token in self.tokenizer.get_added_tokens_decoder().items()
+        }
+        self._splitting = None
+        return count
+
+    @property
+    def added(self) -> dict[int, AddedToken]:
+        return dict(self._added)
+
+    def token_id(self, token: str) -> int | None:
+        id: int | None = self.tokenizer.token_to_id(token)
+        return id
+
+    def id_token(self, id: int) -> str | None:
+        added = self._added.get(id)  # some versions of the library answer with a normalized form
+        token: str | None = added.content if added else self.tokenizer.id_to_token(id)
+        return token
+
+    def vocabulary(self) -> dict[str, int]:
+        return dict(self.tokenizer.get_vocab(with_added_tokens=True))
+
+    def __len__(self) -> int:
+        return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"tokenizer": self.tokenizer.to_str()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(tokenizers.Tokenizer.from_str(state["tokenizer"]))  # type: ignore[misc]
+
+
+def build(vocabulary: Mapping[str, int], settings: Settings) -> tokenizers.Tokenizer:
+    """A tokenizer of the library with BERT's steps, over a vocabulary."""
+    from tokenizers import decoders, models, normalizers, pre_tokenizers
+
+    tokenizer = tokenizers.Tokenizer(
+        models.WordPiece(
+            dict(vocabulary),
+            unk_token=settings.unk_token,
+            max_input_chars_per_word=settings.max_input_chars_per_word,
+            continuing_subword_prefix=settings.wordpieces_prefix,
+        )
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=settings.clean_text,
+        handle_chinese_chars=settings.tokenize_chinese_chars,
+        strip_accents=settings.strip_accents,
+        lowercase=settings.do_lower_case,
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=settings.wordpieces_prefix)
+    return tokenizer
+
+
+def from_json(content: Mapping[str, Any], source: str) -> tokenizers.Tokenizer:
+    """The tokenizer that a tokenizer.json describes. Raises TokenizerError if it cannot be read."""
+    try:
+        return tokenizers.Tokenizer.from_str(json.dumps(content))
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(
+            f"{source} cannot be read by the tokenizers library {tokenizers.__version__}: {error}; "
+            "take the file anew, or load from vocab.txt"
+        ) from error
+
+
+def _pieces(encoding: Any) -> Pieces:
+    return Pieces(encoding.ids, encoding.offsets, encoding.word_ids)
+
+
+def to_library(token: AddedToken) -> tokenizers.AddedToken:
+    return tokenizers.AddedToken(
+        token.content,
+        single_word=token.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        normalized=token.normalized,
+        special=token.special,
+    )

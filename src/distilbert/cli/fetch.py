@@ -32,9 +32,10 @@ def fetch_command(
                 print(what, file=sys.stderr)
 
         folder = fetch(name, verify=True, say=say)
-    console.print(f"{name}: {backbone.about}", highlight=False)
+    console.print(f"{name}: {backbone.about}", highlight=False, soft_wrap=True)
     console.print(
         f"{len(backbone.files)} files, {backbone.size / 1e6:.1f} MB, every sha256 as recorded, in",
         highlight=False,
+        soft_wrap=True,
     )
     typer.echo(folder)  # alone on standard output, for scripts

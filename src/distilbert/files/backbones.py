@@ -117,10 +117,13 @@ def fetch(
             f"may be used (local_files_only); run `distilbert fetch {name}` once where there is one"
         )
     make_folder(folder)
-    with _alone(folder.parent / f".{name}.lock"):
+    fetching = f".fetching-{name}-"
+    with _alone(folder.parent / f".{name}.lock") as alone:
+        for left_over in folder.parent.glob(f"{fetching}*") if alone else ():
+            shutil.rmtree(left_over, ignore_errors=True)  # of a process that was killed
         wanted = _damaged(folder, backbone, verify=verify)  # another process may have been quicker
         if wanted:
-            with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder.parent) as temporary:
+            with tempfile.TemporaryDirectory(prefix=fetching, dir=folder.parent) as temporary:
                 _deliver(name, backbone, wanted, Path(temporary), say)
                 for file in wanted:
                     _replace(Path(temporary) / file, folder / file)
@@ -282,14 +285,24 @@ def _replace(new: Path, old: Path) -> None:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process fetches. Where there are no such locks both fetch: each file is
-    complete before it is renamed, so that only the work is done twice."""
+def _alone(lock: Path) -> Iterator[bool]:
+    """Wait until no other process fetches; whether that is certain.
+
+    Where there are no such locks both fetch: each file is complete before it is renamed, so that
+    only the work is done twice.
+    """
     try:
         import fcntl
     except ImportError:
-        yield
+        yield False
         return
-    with lock.open("w") as file:
+    try:
+        file = lock.open("w")
+    except OSError as error:
+        raise FileError(
+            f"cannot write into the cache {str(lock.parent)!r}: {error.strerror or error}; set "
+            "DISTILBERT_HOME to a folder that can be written"
+        ) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield True

@@ -44,7 +44,6 @@ class Repository(Source):
         self._timeout = timeout
         self._commit: str | None = None  # set once the hub has answered
         self._absent: str | None = None  # why the hub is not asked
-        self._asked: list[str] = []
         _check_id(name)
         if local_files_only:
             self._absent = "local_files_only=True"
@@ -57,8 +56,9 @@ class Repository(Source):
             )
 
     def path(self, filename: str) -> Path | None:
-        name = plain_name(f"{self.subfolder}/{filename}".lstrip("/"), self.where())
-        self._asked.append(name)
+        name = plain_name(filename, self.where())
+        if self.subfolder:
+            name = f"{self.subfolder}/{name}"
         if self._commit is None and self._absent is None:
             if _COMMIT.fullmatch(self.revision) and self._snapshot() and not self._force:
                 known = self._cached(name)  # a commit never changes: no need to ask

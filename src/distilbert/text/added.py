@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from distilbert.text.characters import SPACES, in_word
 from distilbert.text.vocabulary import Vocabulary
 
 
@@ -50,9 +51,137 @@ class AddedToken:
         return self.content
 
 
-class Found(NamedTuple):
-    """A token `id` at the characters [start, end) of the searched text."""
+class Part(NamedTuple):
+    """The characters [start, end) of a searched text, and the token found there, if it is one."""
 
-    id: int
+    id: int | None
     start: int
     end: int
+
+
+class AddedTokens:
+    """The added tokens of one tokenizer: their ids, and the search for them.
+
+    normalize: how the text is normalized in which `normalized` tokens are looked for.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, normalize: Callable[[str], str]) -> None:
+        self._vocabulary = vocabulary
+        self._normalize = normalize
+        self._listed: list[AddedToken] = []
+        self._special: list[AddedToken] = []
+        self.ids: dict[str, int] = {}
+        self.by_id: dict[int, AddedToken] = {}
+        self.in_text: Search | None = None
+        """Finds the tokens that are looked for in the text as given."""
+        self.in_normalized: Search | None = None
+        """Finds the tokens that are looked for in the normalized text."""
+
+    def add(self, tokens: Iterable[AddedToken]) -> int:
+        """Add tokens; how many of them were not there before in just this form.
+
+        What the vocabulary has keeps its id; others get the next ones that are free.
+        A token without content is not added.
+        """
+        count = 0
+        for token in tokens:
+            if not token.content:
+                continue
+            names = {special.content for special in self._special}
+            if token.special and token.content not in names:
+                self._special.append(token)
+                names.add(token.content)
+            id = self._id(token.content)
+            if self.by_id.get(id) == token:
+                continue
+            self.ids[token.content] = id
+            self.by_id[id] = token
+            if token.content not in names:
+                self._listed.append(token)
+            count += 1
+        self._prepare()
+        return count
+
+    def _id(self, content: str) -> int:
+        known = self.ids.get(content, self._vocabulary.get(content))
+        if known is not None:
+            return known
+        id = max(len(self._vocabulary), max(self.ids.values(), default=-1) + 1)
+        while self._vocabulary.token(id) is not None:  # ids of a mapping may have gaps
+            id += 1
+        return id
+
+    def _prepare(self) -> None:
+        raw: dict[str, int] = {}
+        normalized: dict[str, int] = {}
+        for token in (*self._special, *self._listed):
+            id = self.ids[token.content]
+            if token.normalized:
+                normalized.setdefault(self._normalize(token.content), id)
+            else:
+                raw.setdefault(token.content, id)
+        normalized.pop("", None)  # nothing is left of it to look for
+        special = frozenset(self.ids[token.content] for token in self._special)
+        self.in_text = Search(raw, self.by_id, special) if raw else None
+        self.in_normalized = Search(normalized, self.by_id, special) if normalized else None
+
+
+class Search:
+    """Finds spellings in a text: the leftmost first, of those the longest, without overlap.
+
+    spellings: to the id of the token that each means.
+    tokens: every id's token, with the rules of where it may stand.
+    special: ids that `plain_specials` leaves alone.
+    """
+
+    def __init__(
+        self, spellings: dict[str, int], tokens: dict[int, AddedToken], special: frozenset[int]
+    ) -> None:
+        longest_first = sorted(spellings, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._spellings = spellings
+        self._tokens = tokens
+        self._special = special
+
+    def any(self, text: str) -> bool:
+        """Whether a spelling stands anywhere in the text: the quick question."""
+        return self._pattern.search(text) is not None
+
+    def parts(self, text: str, *, plain_specials: bool) -> Iterator[Part]:
+        """The whole text in its order: tokens that were found, and what is between them.
+
+        plain_specials: special tokens are text like any other.
+        """
+        done = 0
+        for found in self._found(text, plain_specials):
+            if found.start > done:
+                yield Part(None, done, found.start)
+            yield found
+            done = found.end
+        if done < len(text):
+            yield Part(None, done, len(text))
+
+    def _found(self, text: str, plain_specials: bool) -> Iterator[Part]:
+        done = 0
+        for match in self._pattern.finditer(text):
+            id = self._spellings[match[0]]
+            token = self._tokens[id]
+            start, end = match.span()
+            if plain_specials and id in self._special:
+                continue
+            if token.single_word and not _stands_alone(text, start, end):
+                continue
+            if token.lstrip:
+                while start > done and ord(text[start - 1]) in SPACES:
+                    start -= 1
+            if token.rstrip:
+                while end < len(text) and ord(text[end]) in SPACES:
+                    end += 1
+            yield Part(id, start, end)
+            done = end
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    before = start > 0 and in_word(text[start - 1])
+    after = end < len(text) and in_word(text[end])
+    return not before and not after

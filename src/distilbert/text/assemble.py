@@ -104,8 +104,8 @@ def room_of(options: Options, frame: Frame) -> int | None:
         )
     if options.stride and options.stride >= room:
         raise InputError(
-            f"stride={options.stride} has to be smaller than the {room} tokens that fit in a row of "
-            f"max_length={options.max_length} beside {frame.size} special ones; "
+            f"stride={options.stride} has to be smaller than the {room} tokens that fit beside the "
+            f"{frame.size} special ones in a row of max_length={options.max_length}; "
             "lower stride or raise max_length"
         )
     return room

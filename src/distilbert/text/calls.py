@@ -319,9 +319,9 @@ class Calling(SpecialTokens):
         """The tokens of a text, and of its pair. kwargs: other options of `encode_plus`.
 
         >>> from distilbert import DistilBertTokenizer
-        >>> tokenizer = DistilBertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"])
-        >>> tokenizer.tokenize("ab x")
-        ['a', '##b', '[UNK]']
+        >>> vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "##s"]
+        >>> DistilBertTokenizer(vocabulary).tokenize("Hellos there")
+        ['hello', '##s', '[UNK]']
         """
         encoding = self.encode_plus(text, pair, add_special_tokens=add_special_tokens, **kwargs)
         return encoding.tokens()

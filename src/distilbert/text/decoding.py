@@ -18,12 +18,6 @@ class Decoding(SpecialTokens):
 
     clean_up_tokenization_spaces: bool
 
-    @overload
-    def convert_tokens_to_ids(self, tokens: str) -> int: ...
-
-    @overload
-    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
-
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or of each; the unknown token's where there is no such token."""
         if tokens is None:

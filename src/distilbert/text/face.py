@@ -38,8 +38,9 @@ class TokenizerBase(Calling, Decoding, Preparing, Saving):
     model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012  # as users override it
 
     def __init__(self, backend: Backend, options: dict[str, Any]) -> None:
-        """options: keyword options of the classes that are not steps of the backend. Unknown ones are
-        kept, and saved with the tokenizer.
+        """options: keyword options of the classes that are not steps of the backend.
+
+        Unknown ones are kept, and saved with the tokenizer.
         """
         super().__init__()
         self.backend = backend
@@ -129,9 +130,10 @@ class TokenizerBase(Calling, Decoding, Preparing, Saving):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
-            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
-            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, "
+            f"vocab_size={self.vocab_size}, model_max_length={self.model_max_length}, "
+            f"padding_side={self.padding_side!r}, truncation_side={self.truncation_side!r}, "
+            f"special_tokens={self.special_tokens_map})"
         )
 
     def _encode(self, batch: Batch, options: Options) -> BatchEncoding:

@@ -1,4 +1,4 @@
-"""Read what a caller gave as text: one or many, alone or in pairs, strings, words, tokens or ids."""
+"""Read what a caller gave as text: one or many, alone or in pairs; strings, words, tokens, ids."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from distilbert.text.settings import Settings
 
 
 class LibraryBackend:
-    """A `tokenizers.Tokenizer` with a WordPiece model, without truncation and padding of its own."""
+    """A `tokenizers.Tokenizer` with a WordPiece model, without its own truncation and padding."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
         tokenizer.no_truncation()
@@ -41,7 +41,7 @@ class LibraryBackend:
         return [_pieces(found) for found in self._encode(self.tokenizer.encode_batch, texts)]
 
     def batch_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        # Without offsets the library needs an eighth less time; not every version can leave them out
+        # without offsets the library needs an eighth less time; not all versions can leave them out
         encode = getattr(self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch)
         return [found.ids for found in self._encode(encode, texts)]
 

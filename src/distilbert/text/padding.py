@@ -44,7 +44,7 @@ def pad_encoded(tokenizer: SpecialTokens, encoded: Any, options: Options) -> Bat
 
 
 def _columns(encoded: Any) -> dict[str, Any]:
-    """A dictionary of values, from one of those or from a list of dictionaries, one for each row."""
+    """A dictionary of values, from one or from a list of dictionaries, one for each row."""
     if isinstance(encoded, Mapping):
         return dict(encoded)
     if not isinstance(encoded, (list, tuple)) or not all(

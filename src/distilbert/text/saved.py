@@ -58,6 +58,12 @@ class Saved:
         check_wordpiece(content, str(self.tokenizer_file))
         return content
 
+    def require_vocabulary(self) -> Path:
+        """The file to read a vocabulary from: vocab.txt, else tokenizer.json."""
+        path = self.vocab_file or self.tokenizer_file
+        assert path is not None  # reading ends with an error where neither is there
+        return path
+
     def all_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options to load with: as given by the caller, else the files, else tokenizer.json."""
         options = {"name_or_path": self.name, **self.options, **given}

@@ -41,7 +41,6 @@ class Saving(SpecialTokens):
     """The part of a tokenizer that knows files."""
 
     vocab_files_names: dict[str, str]
-    init_kwargs: dict[str, Any]
 
     @classmethod
     def from_pretrained(
@@ -113,8 +112,8 @@ class Saving(SpecialTokens):
         content = self._tokenizer_json()
         if legacy is False and content is None:
             raise InputError(
-                "legacy_format=False would write tokenizer.json only, which a Python tokenizer does "
-                "not have; leave it out, or use DistilBertTokenizerFast"
+                "legacy_format=False would write tokenizer.json only, which a Python tokenizer "
+                "does not have; leave it out, or use DistilBertTokenizerFast"
             )
         names = []
         if legacy is not False:

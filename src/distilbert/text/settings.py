@@ -104,7 +104,7 @@ def write_settings(content: Mapping[str, Any], settings: Settings) -> dict[str, 
 
 
 def check_bert_steps(content: Mapping[str, Any], source: str) -> None:
-    """Raises TokenizerError if a tokenizer.json has steps that the Python tokenizer does not know."""
+    """Raises TokenizerError if a tokenizer.json has steps that are not BERT's."""
     for step, known in (("normalizer", "BertNormalizer"), ("pre_tokenizer", "BertPreTokenizer")):
         value = content.get(step)
         kind = value.get("type") if isinstance(value, Mapping) else value

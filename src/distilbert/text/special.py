@@ -92,6 +92,8 @@ class SpecialTokens:
     truncation_side: str
     model_max_length: int
     model_input_names: list[str]
+    init_kwargs: dict[str, Any]
+    """The options that it was made with."""
 
     def __init__(self) -> None:
         self._special: dict[str, Token] = {}
@@ -214,7 +216,7 @@ class SpecialTokens:
     def _special_changed(self, name: str) -> None:
         """Called when the special token `name` was set."""
 
-    def _id_or_unknown(self, token: str) -> int | None:
+    def _id_or_unknown(self, token: str) -> Any:
         """The id of a token, of the unknown one if there is no such token."""
         id = self.backend.token_id(token)
         unknown = self._special.get("unk_token")

@@ -1,4 +1,4 @@
-"""Where special tokens stand around the texts of a row: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`."""
+"""Where special tokens stand around texts: `[CLS] A [SEP]`, `[CLS] A [SEP] B [SEP]`."""
 
 from __future__ import annotations
 

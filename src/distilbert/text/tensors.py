@@ -116,6 +116,6 @@ def _has_rows(value: Any) -> bool:
 
 def _not_rectangular(name: str) -> InputError:
     return InputError(
-        f"{name!r} cannot become a tensor: its rows have different lengths, or hold something else "
-        "than numbers; pass padding=True, and truncation=True where texts are longer than max_length"
+        f"{name!r} cannot become a tensor: its rows have different lengths, or hold something "
+        "else than numbers; pass padding=True, and truncation=True where texts are too long"
     )

@@ -92,15 +92,13 @@ class DistilBertTokenizer(TokenizerBase):
     @classmethod
     def _from_saved(cls, saved: Saved, options: dict[str, Any]) -> DistilBertTokenizer:
         given = saved.all_options(options)
-        content, path = saved.content, saved.vocab_file
-        if path is None:
-            assert content is not None  # else nothing was found, which is an error before
-            path = saved.tokenizer_file
-            check_bert_steps(content, str(path))
-        tokenizer = cls(path, **given)
-        if content is not None:
-            processor = content.get("post_processor")
-            tokenizer._use_template(read_template(processor, tokenizer.backend.token_id))
+        if saved.content is None:
+            return cls(saved.require_vocabulary(), **given)
+        if saved.vocab_file is None:
+            check_bert_steps(saved.content, str(saved.tokenizer_file))
+        tokenizer = cls(saved.require_vocabulary(), **given)
+        processor = saved.content.get("post_processor")
+        tokenizer._use_template(read_template(processor, tokenizer.backend.token_id))
         return tokenizer
 
     @property

@@ -1,4 +1,4 @@
-"""A vocabulary of one's own: the trainer of the `tokenizers` library on the steps of a tokenizer."""
+"""A vocabulary of one's own: the library's trainer on the steps of a tokenizer."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ nothing in a chunk depends on its neighbours. So the usual text costs one look-u
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -167,6 +168,16 @@ class WordPieceBackend:
     def batch_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """`ids` of each text."""
         return [self.ids(text) for text in texts]
+
+    def batch_of_words(self, texts: Sequence[Sequence[str]]) -> list[Pieces]:
+        """`pieces_of_words` of each text."""
+        return [self.pieces_of_words(words) for words in texts]
+
+    def splitting_special(self) -> WordPieceBackend:
+        """The same, but special tokens that stand in a text are cut like any other characters."""
+        other = copy.copy(self)
+        other.split_special_tokens = True
+        return other
 
     def tokens(self, text: str) -> list[str]:
         """The vocabulary's spelling of `ids(text)`: the unknown token where nothing fits."""

@@ -54,12 +54,12 @@ class TokenizerBase(Calling, Decoding, Preparing, Saving):
         longest = options.get("model_max_length", options.get("max_len"))
         self.model_max_length = VERY_LARGE_INTEGER if longest is None else _length(longest)
         self.padding_side = check_side(
-            options.get("padding_side", self.padding_side), "padding_side"
+            options.get("padding_side") or self.padding_side, "padding_side"
         )
         self.truncation_side = check_side(
-            options.get("truncation_side", self.truncation_side), "truncation_side"
+            options.get("truncation_side") or self.truncation_side, "truncation_side"
         )
-        self.model_input_names = list(options.get("model_input_names", self.model_input_names))
+        self.model_input_names = list(options.get("model_input_names") or self.model_input_names)
         self.clean_up_tokenization_spaces = bool(options.get("clean_up_tokenization_spaces", False))
         self.split_special_tokens = bool(options.get("split_special_tokens", False))
         for name in (*NAMES, MORE):

@@ -99,6 +99,12 @@ class DistilBertTokenizerFast(TokenizerBase):
             "mask_token": mask_token,
         }
         super().__init__(backend, {**kwargs, **special})
+        if kwargs.get("never_split") or kwargs.get("do_basic_tokenize") is False:
+            self.notes.say(
+                "slow options",
+                "never_split and do_basic_tokenize=False have no effect on the fast tokenizer; "
+                "use DistilBertTokenizer, which knows them",
+            )
         if content is not None:
             self._use_template(read_template(content.get("post_processor"), backend.token_id))
 
@@ -122,10 +128,9 @@ class DistilBertTokenizerFast(TokenizerBase):
 
         What it is told of truncation, padding or the template has no effect on this tokenizer.
         """
-        if self._fixed_template is None:
-            self.backend.set_template(
-                (str(self.cls_token), self.cls_token_id), (str(self.sep_token), self.sep_token_id)
-            )
+        usual = self._usual()
+        if self._fixed_template is None and usual is not None:
+            self.backend.set_template(usual)
         return self.backend.tokenizer
 
     @property

@@ -14,6 +14,7 @@ from distilbert.text.added import AddedToken
 from distilbert.text.given import find_surrogate
 from distilbert.text.pieces import Backend, Pieces
 from distilbert.text.settings import Settings
+from distilbert.text.template import Template
 
 
 class LibraryBackend:
@@ -27,6 +28,7 @@ class LibraryBackend:
             id: AddedToken.of(token) for id, token in tokenizer.get_added_tokens_decoder().items()
         }
         self._splitting: LibraryBackend | None = None
+        self._template: Template | None = None  # the last that the library was told
 
     def pieces(self, text: str) -> Pieces:
         return self.batch([text])[0]
@@ -69,9 +71,13 @@ class LibraryBackend:
             self._splitting = copy
         return self._splitting
 
-    def set_template(self, cls: tuple[str, int], sep: tuple[str, int]) -> None:
-        """Let the library's tokenizer, used on its own, put these special tokens around texts."""
-        self.tokenizer.post_processor = tokenizers.processors.BertProcessing(sep, cls)
+    def set_template(self, template: Template) -> None:
+        """Let the library's tokenizer, used on its own, put `[CLS]` and `[SEP]` around texts."""
+        if template != self._template:  # the library refuses changes while another thread encodes
+            (cls,), (sep,) = template.single.before, template.single.after
+            pairs = [(str(self.id_token(id)), id) for id in (sep, cls)]
+            self.tokenizer.post_processor = tokenizers.processors.BertProcessing(*pairs)
+            self._template = template
 
     def tokens(self, text: str) -> list[str]:
         return [str(self.id_token(id)) for id in self.ids(text)]
@@ -90,7 +96,10 @@ class LibraryBackend:
         return dict(self._added)
 
     def token_id(self, token: str) -> int | None:
-        id: int | None = self.tokenizer.token_to_id(token)
+        try:
+            id: int | None = self.tokenizer.token_to_id(token)
+        except UnicodeEncodeError:  # half a surrogate pair is no token
+            return None
         return id
 
     def id_token(self, id: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distilbert.errors import InputError
@@ -78,9 +79,10 @@ def resolve(
     Raises InputError for values that are unknown, or that cannot go together.
     """
     side = check_side(padding_side or tokenizer.padding_side, "padding_side")
-    _check_count("max_length", max_length, least=0)
-    _check_count("stride", stride, least=0)
-    _check_count("pad_to_multiple_of", pad_to_multiple_of, least=1)
+    max_length = None if max_length is None else _count("max_length", max_length, least=0)
+    stride = _count("stride", stride, least=0)
+    if pad_to_multiple_of is not None:
+        pad_to_multiple_of = _count("pad_to_multiple_of", pad_to_multiple_of, least=1)
     if max_length is not None and padding is False and truncation is None:
         truncation = True
     pads = pad_strategy(padding)
@@ -164,8 +166,11 @@ def _choice(name: str, given: Any, allowed: tuple[str, ...]) -> str:
     raise InputError(f"{name}={given!r} is unknown; give True, False or one of {choices}")
 
 
-def _check_count(name: str, value: Any, *, least: int) -> None:
-    if value is None and name != "stride":
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+def _count(name: str, value: Any, *, least: int) -> int:
+    try:
+        count = operator.index(value)  # numpy's whole numbers too
+    except TypeError:
+        count = least - 1
+    if count < least or isinstance(value, bool):
         raise InputError(f"{name}={value!r} has to be a whole number, {least} or more")
+    return count

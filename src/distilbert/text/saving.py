@@ -34,6 +34,8 @@ _STATE = (  # attributes that are saved as they are now, not as they were given
     "truncation_side",
     "model_input_names",
 )
+_NO_MATTER = frozenset({"trust_remote_code", "resume_download", "use_fast", "config"})
+"""What callers of other packages' from_pretrained pass; here it can make no difference."""
 _ALWAYS = ("model_max_length", "clean_up_tokenization_spaces")
 
 
@@ -56,6 +58,8 @@ class Saving(SpecialTokens):
             cache_dir, revision, token, local_files_only, force_download, subfolder.
         Raises FileError if files are missing or damaged, TokenizerError if they cannot work.
         """
+        for name in _NO_MATTER & kwargs.keys():
+            del kwargs[name]
         hub = {name: kwargs.pop(name) for name in HUB_OPTIONS & kwargs.keys()}
         return cls._from_saved(read_saved(pretrained_model_name_or_path, **hub), kwargs)
 

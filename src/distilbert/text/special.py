@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from distilbert.errors import InputError, TokenizerError
 from distilbert.text.added import AddedToken
+from distilbert.text.given import find_surrogate
 from distilbert.text.options import Notes
 from distilbert.text.pieces import Backend
 
@@ -218,6 +219,8 @@ class SpecialTokens:
 
     def _id_or_unknown(self, token: str) -> Any:
         """The id of a token, of the unknown one if there is no such token."""
+        if not isinstance(token, str):
+            raise InputError(f"{token!r} is no token; tokens are strings")
         id = self.backend.token_id(token)
         unknown = self._special.get("unk_token")
         return self.backend.token_id(str(unknown)) if id is None and unknown is not None else id
@@ -234,12 +237,12 @@ class SpecialTokens:
 
 def check_token(value: Any, name: str) -> Token:
     """`value` as a token: a string, or an AddedToken (of the `tokenizers` library too)."""
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value and find_surrogate([value]) is None:
         return value
-    if hasattr(value, "content") and hasattr(value, "lstrip") and value.content:
+    if hasattr(value, "content") and check_token(value.content, name):
         return AddedToken.of(value)
     raise TokenizerError(
-        f"{name}={value!r} is no token; give a string that is not empty, or an AddedToken"
+        f"{name}={value!r} is no token; give a string with some text, or an AddedToken"
     )
 
 

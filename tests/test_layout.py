@@ -96,7 +96,7 @@ def test_choosing_no_token_at_all_gives_none(model, rows):
 
 
 def test_means_are_over_real_tokens_in_both_layouts(rows):
-    ids, layout = padded(rows)
+    _, layout = padded(rows)
     x = torch.randn(5, 7, 3)
     expected = torch.stack([x[i, :n].mean(0) for i, n in enumerate(LENGTHS)])
     assert_close(layout.means(x), expected)

@@ -51,7 +51,7 @@ def test_items_follow_attributes_and_attributes_items(output):
 def test_items_cannot_be_taken_away(output):
     for take in (
         lambda: output.pop("loss"),
-        lambda: output.popitem(),
+        output.popitem,
         lambda: output.__delitem__("loss"),
     ):
         with pytest.raises(TypeError, match="set them to None"):
@@ -59,12 +59,9 @@ def test_items_cannot_be_taken_away(output):
     assert list(output) == ["loss", "logits"]
 
 
-@pytest.mark.parametrize("rebuilt", [dict, lambda o: list(o.items()), lambda o: iter(o.items())])
-def test_an_output_is_rebuilt_from_a_mapping_or_pairs(output, rebuilt):
-    if rebuilt is not dict:
-        again = type(output)(list(rebuilt(output)))
-    else:
-        again = type(output)(dict(output))
+@pytest.mark.parametrize("form", [dict, lambda o: list(o.items()), lambda o: iter(o.items())])
+def test_an_output_is_rebuilt_from_a_mapping_or_pairs(output, form):
+    again = type(output)(form(output))  # as DataParallel, accelerate and trainers do
     assert list(again) == ["loss", "logits"]
     assert again.logits is output.logits
 
@@ -84,5 +81,8 @@ def test_an_output_is_a_pytree():
     leaves, spec = pytree.tree_flatten(output)
     assert len(leaves) == 3
     assert pytree.treespec_loads(pytree.treespec_dumps(spec)) == spec
+    arrays = pytree.tree_map(lambda x: x.numpy(), BaseModelOutput(torch.ones(2, 2)))
+    assert arrays.last_hidden_state.shape == (2, 2)
+    assert pytree.tree_map(str, output).last_hidden_state == "tensor([1.])"
     keys = [pytree.keystr(key) for key, _ in pytree.tree_flatten_with_path(output)[0]]
     assert keys[0] == ".last_hidden_state"

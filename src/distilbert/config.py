@@ -119,6 +119,7 @@ class DistilBertConfig:
         self.name_or_path = str(settings.pop("name_or_path", settings.pop("_name_or_path", "")))
         settings.pop("model_type", None)
         settings.pop("transformers_version", None)
+        one_count_of_labels(settings)
         self.id2label, self.label2id = labels(
             settings.pop("num_labels", None),
             settings.pop("id2label", None),
@@ -212,6 +213,8 @@ class DistilBertConfig:
                 f"model_type is {kind!r}; allowed: 'distilbert', or 'bert' of the same depth"
             )
         settings = _canonical(settings)
+        if settings.get("id2label"):  # old files also hold a number, which nobody kept up to date
+            settings.pop("num_labels", None)
         known = {*OWN_DEFAULTS, *SHARED_DEFAULTS, *LABEL_SETTINGS, *settings, "name_or_path"}
         overrides = {name: v for name, v in _canonical(kwargs).items() if name in known}
         unused = {name: v for name, v in kwargs.items() if not _canonical({name: v}).keys() & known}
@@ -324,11 +327,11 @@ class DistilBertConfig:
         """Only what differs from the defaults."""
         plain = type(self)().to_dict()
         shown = {k: v for k, v in self.to_dict().items() if k not in plain or v != plain[k]}
-        labels = shown.pop("id2label", None)
+        named = shown.pop("id2label", None)
         shown.pop("label2id", None)
-        if labels:
-            standard = labels == labels(len(labels))[0]
-            shown |= {"num_labels": len(labels)} if standard else {"id2label": labels}
+        if named:
+            standard = named == labels(len(named))[0]
+            shown |= {"num_labels": len(named)} if standard else {"id2label": named}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
 

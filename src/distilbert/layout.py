@@ -95,7 +95,9 @@ class Padded:
         """q, k, v: (rows, columns, dim), q of the tokens read: (tokens read, dim) → as q."""
         rows = k.shape[0]
         if read is not None:
-            q = torch.nn.utils.rnn.pad_sequence(list(q.split(read.counts)), batch_first=True)
+            q = torch.nn.utils.rnn.pad_sequence(
+                list(torch.split(q, list(read.counts))), batch_first=True
+            )
         context, probabilities = attention(
             attention.split(q, rows), attention.split(k, rows), attention.split(v, rows), self.real
         )
@@ -154,9 +156,9 @@ class Packed:
             (*key, len(list(run))) for key, run in groupby(zip(wanted, self.lengths, strict=True))
         ]
         # Cut by `split`, not by slices: its backward is one concatenation, not one sum a run.
-        queries = q.split([rows * n for n, _, rows in runs])
-        keys = k.split([rows * n for _, n, rows in runs])
-        values = v.split([rows * n for _, n, rows in runs])
+        queries = torch.split(q, [rows * n for n, _, rows in runs])
+        keys = torch.split(k, [rows * n for _, n, rows in runs])
+        values = torch.split(v, [rows * n for _, n, rows in runs])
         contexts = [
             attention(
                 attention.split(a, rows), attention.split(b, rows), attention.split(c, rows), None
@@ -167,7 +169,7 @@ class Packed:
 
     def rows(self, x: Tensor) -> tuple[Tensor, ...]:
         """The tokens of each row. (tokens, …) → (tokens of the row, …) each"""
-        return x.split(self.lengths)
+        return torch.split(x, list(self.lengths))
 
     def means(self, x: Tensor) -> Tensor:
         """Mean over each row's tokens. (tokens, dim) → (rows, dim)"""

@@ -1,7 +1,7 @@
 """What a forward pass returns: dictionaries that are dataclasses, tuples by slice, and pytrees."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NoReturn
@@ -21,18 +21,18 @@ class Output(OrderedDict[str, Any]):
         register_pytree_node(
             cls,
             _flatten,
-            partial(_unflatten, cls),  # type: ignore[arg-type]
+            partial(_unflatten, cls),
             serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
-            flatten_with_keys_fn=_flatten_with_keys,  # type: ignore[arg-type]
+            flatten_with_keys_fn=_flatten_with_keys,
         )
 
     def __post_init__(self) -> None:
-        first, *rest = (field.name for field in fields(self))  # type: ignore[arg-type]
-        items = getattr(self, first)
-        if isinstance(items, Tensor) or any(getattr(self, name) is not None for name in rest):
-            return
         # Others rebuild an output as they would a dictionary: from a mapping, or from pairs.
-        if isinstance(items, Mapping) or _are_pairs(items):
+        first = fields(self)[0].name  # type: ignore[arg-type]
+        items = getattr(self, first)
+        if isinstance(items, Iterator):
+            items = list(items)
+        if isinstance(items, Mapping) or (isinstance(items, list) and all(map(_is_item, items))):
             setattr(self, first, None)
             for name, value in dict(items).items():
                 setattr(self, name, value)
@@ -76,14 +76,8 @@ class Output(OrderedDict[str, Any]):
         return type(self), tuple(self.__dict__[f.name] for f in fields(self))  # type: ignore[arg-type]
 
 
-def _are_pairs(items: object) -> bool:
-    return (
-        isinstance(items, Iterable)
-        and not isinstance(items, str)
-        and all(
-            isinstance(p, (tuple, list)) and len(p) == 2 and isinstance(p[0], str) for p in items
-        )
-    )
+def _is_item(pair: object) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
 
 
 def _flatten(output: Output) -> tuple[list[Any], Context]:

@@ -124,7 +124,7 @@ class Session:
         if self.model.task.reads == "tokens":
             return layout.rows(self.model.logits(self._encode(ids, layout)))
         read = layout.read(ids == self.tokenizer.mask_token_id)
-        return self.model.logits(self._encode(ids, layout, read)).split(read.counts)
+        return torch.split(self.model.logits(self._encode(ids, layout, read)), list(read.counts))
 
     def _check(self, rows: Rows) -> None:
         if not len(rows):

@@ -1,7 +1,7 @@
 """The encoder, and `DistilBertModel`, which users name."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,11 @@ class Transformer(nn.Module):
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
         self.layer = nn.ModuleList(Block(config, i) for i in range(config.n_layers))
-        self.checkpointing: dict[str, object] | None = None
+        self.checkpointing: dict[str, Any] | None = None
+
+    def block(self, layer: int) -> Block:
+        """The block of this number, counted from 0."""
+        return self.layer[layer]  # type: ignore[return-value]
 
     def forward(self, x: Tensor, flow: Flow, read: Read | None = None) -> Encoded:
         """x: embeddings (rows, columns, dim). With `read`, the last layer is of those tokens."""

@@ -38,32 +38,6 @@ class ForTask(DistilBertPreTrainedModel):
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden: what the task reads, (…, dim) → (…, labels)"""
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        *,
-        position_ids: Tensor | None = None,
-    ) -> Outputs:
-        """The task's output; with labels, as the class describes them, also the loss."""
-        return self._run(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            labels,
-            output_attentions,
-            output_hidden_states,
-            return_dict,
-            position_ids,
-        )
-
     def _run(
         self,
         input_ids: Tensor | None,
@@ -91,7 +65,37 @@ class ForTask(DistilBertPreTrainedModel):
         return output if self.returns_dict(return_dict) else output.to_tuple()
 
 
-class DistilBertForMaskedLM(ForTask):
+class ForLabels(ForTask):
+    """A class whose forward pass takes one tensor of labels."""
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        position_ids: Tensor | None = None,
+    ) -> Outputs:
+        """The task's output; with labels, as the class describes them, also the loss."""
+        return self._run(
+            input_ids,
+            attention_mask,
+            head_mask,
+            inputs_embeds,
+            labels,
+            output_attentions,
+            output_hidden_states,
+            return_dict,
+            position_ids,
+        )
+
+
+class DistilBertForMaskedLM(ForLabels):
     """Predicts the words behind masks; its projection shares the table of the embeddings.
 
     `labels` of its forward pass: (rows, columns) ids, -100 where no loss is asked for.
@@ -137,7 +141,7 @@ class DistilBertForMaskedLM(ForTask):
         return self.vocab_projector(transformed)  # type: ignore[no-any-return]
 
 
-class DistilBertForSequenceClassification(ForTask):
+class DistilBertForSequenceClassification(ForLabels):
     """One label, a number, or several labels for each text.
 
     `labels` of its forward pass: (rows,) classes or numbers, or (rows, labels) shares.
@@ -226,7 +230,7 @@ class DistilBertForQuestionAnswering(ForTask):
         )
 
 
-class DistilBertForTokenClassification(ForTask):
+class DistilBertForTokenClassification(ForLabels):
     """A label for every token: entities, parts of speech.
 
     `labels` of its forward pass: (rows, columns) classes, -100 where no loss is asked for.
@@ -254,7 +258,7 @@ class DistilBertForTokenClassification(ForTask):
         return self.classifier(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
-class DistilBertForMultipleChoice(ForTask):
+class DistilBertForMultipleChoice(ForLabels):
     """Which of several texts is the right one.
 
     >>> import torch

@@ -126,7 +126,8 @@ class DistilBertPreTrainedModel(nn.Module):
     @property
     def base_model(self) -> "DistilBertModel":
         """The encoder, without a head."""
-        return getattr(self, self.base_model_prefix, self)  # type: ignore[return-value]
+        encoder: DistilBertModel = getattr(self, self.base_model_prefix, self)  # type: ignore[arg-type]
+        return encoder
 
     @property
     def device(self) -> torch.device:
@@ -225,7 +226,7 @@ class DistilBertPreTrainedModel(nn.Module):
         except (ConfigError, TypeError) as error:
             raise InputError(f"heads_to_prune is {heads_to_prune!r}: {error}") from None
         for layer, heads in config.pruned_heads.items():
-            self.base_model.transformer.layer[layer].attention.prune_heads(heads)
+            self.base_model.transformer.block(layer).attention.prune_heads(heads)
         self.config.pruned_heads = config.pruned_heads
 
     # Training --------------------------------------------------------------------------------

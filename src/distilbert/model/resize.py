@@ -78,7 +78,7 @@ def _zeros(old: Tensor, count: int) -> Tensor:
     return old.new_zeros(count, old.shape[1])
 
 
-def _resized(old: nn.Parameter, size: int, fresh: Fresh) -> nn.Parameter:
+def _resized(old: Tensor, size: int, fresh: Fresh) -> nn.Parameter:
     """The parameter with its first `size` rows, or with fresh ones after its own."""
     rows = old.data
     kept = (

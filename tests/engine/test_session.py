@@ -1,0 +1,146 @@
+"""A session answers as the model does row by row, in the caller's order, whatever the batch."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import distilbert
+from distilbert import DistilBertConfig, InputError, Session
+
+MASK_ID = 4
+TOKENIZER = SimpleNamespace(mask_token_id=MASK_ID)
+ROWS = [
+    [2, 15, 4, 3],
+    [2, 3],
+    [2, 4, 17, 4, 8, 30, 3],
+    [2, 15, 9, 3],
+    [2, 21, 22, 23, 24, 3],
+    [2, 4, 4, 3],
+]
+
+
+def session(name="DistilBertModel", budget=9, **settings):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "dim": 24, "hidden_dim": 40, "n_layers": 2, "n_heads": 4}
+    config = DistilBertConfig(
+        **{**sizes, "max_position_embeddings": 8, "initializer_range": 0.3, **settings}
+    )
+    return Session(getattr(distilbert, name)(config), TOKENIZER, token_budget=budget)
+
+
+def alone(session, row, field="logits"):
+    return getattr(session.model(torch.tensor([row])), field)[0]
+
+
+def assert_close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 9, 1000])
+def test_hidden_states_and_their_means_are_those_of_each_row_alone(budget):
+    s = session(budget=budget)
+    means = s.means(ROWS, normalize=False)
+    assert means.shape == (6, 24)
+    for row, hidden, mean in zip(ROWS, s.hidden(ROWS), means, strict=True):
+        assert_close(hidden, alone(s, row, "last_hidden_state"))
+        assert_close(mean, hidden.mean(0))
+    assert_close(s.means(ROWS).norm(dim=1), torch.ones(6))
+
+
+@pytest.mark.parametrize("budget", [1, 9, 1000])
+def test_logits_are_those_of_each_row_alone_where_the_head_reads(budget):
+    s = session("DistilBertForSequenceClassification", budget, num_labels=3)
+    for row, logits in zip(ROWS, s.logits(ROWS), strict=True):
+        assert_close(logits, alone(s, row))
+    s = session("DistilBertForTokenClassification", budget, num_labels=3)
+    for row, logits in zip(ROWS, s.logits(ROWS), strict=True):
+        assert_close(logits, alone(s, row))
+    s = session("DistilBertForQuestionAnswering", budget)
+    for row, logits in zip(ROWS, s.logits(ROWS), strict=True):
+        assert_close(logits[:, 0], alone(s, row, "start_logits"))
+        assert_close(logits[:, 1], alone(s, row, "end_logits"))
+    s = session("DistilBertForMaskedLM", budget)
+    for row, logits in zip(ROWS, s.logits(ROWS), strict=True):
+        assert_close(logits, alone(s, row)[torch.tensor(row) == MASK_ID])
+    s = session("DistilBertForMultipleChoice", budget)
+    choices = torch.cat(s.logits([ROWS[0], ROWS[3]]))
+    assert_close(choices[None], s.model(torch.tensor([[ROWS[0], ROWS[3]]])).logits)
+
+
+def test_rows_without_masks_have_no_logits_even_alone():
+    s = session("DistilBertForMaskedLM")
+    assert [tuple(x.shape) for x in s.logits([ROWS[1], ROWS[3]])] == [(0, 50), (0, 50)]
+
+
+def test_batches_keep_to_the_token_budget():
+    s = session(budget=9)
+    batches = list(s._batches(ROWS))
+    assert sorted(row for batch in batches for row in batch) == list(range(6))
+    lengths = [[len(ROWS[row]) for row in batch] for batch in batches]
+    assert lengths == [[7], [6], [4, 4], [4, 2]]
+
+
+def test_progress_counts_every_row():
+    done = []
+    session().hidden(ROWS, progress=done.append)
+    assert sum(done) == len(ROWS)
+    assert len(done) > 1
+
+
+def test_answers_are_float32_whatever_the_precision_of_the_weights():
+    s = session()
+    s.model.bfloat16()
+    assert s.means(ROWS).dtype == torch.float32
+
+
+def test_a_session_shares_the_weights_and_leaves_the_model_as_it_was():
+    torch.manual_seed(0)
+    model = distilbert.DistilBertModel(
+        DistilBertConfig(vocab_size=50, dim=24, hidden_dim=40, n_layers=1, n_heads=4)
+    ).train()
+    s = Session(model, TOKENIZER)
+    assert model.training
+    assert all(a is b for a, b in zip(model.parameters(), s.model.parameters(), strict=True))
+    first = s.means(ROWS)
+    assert torch.equal(first, s.means(ROWS))  # no dropout
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(2)
+    assert not torch.equal(first, s.means(ROWS))
+    assert not s.means(ROWS).requires_grad
+
+
+def test_threads_share_a_session():
+    s = session()
+    expected = s.means(ROWS)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda i: s.means(ROWS[i:] + ROWS[:i]), range(6)))
+    for i, answer in enumerate(answers):
+        assert_close(answer, torch.cat([expected[i:], expected[:i]]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "there are no rows"),
+        ([[2, 3], []], "row 1 has 0 tokens; this model reads 1 to 8"),
+        ([[2] * 9], "row 0 has 9 tokens; .* cut the text"),
+        ([[2, 50]], "id 50 is not in the vocabulary of 50"),
+        ([[2, -1]], "id -1 is not in the vocabulary of 50"),
+    ],
+)
+def test_rows_that_cannot_be_read_are_told(rows, message):
+    with pytest.raises(InputError, match=message):
+        session().hidden(rows)
+
+
+def test_a_model_without_a_head_has_no_logits():
+    with pytest.raises(InputError, match="a DistilBertModel has no head; load a class that has"):
+        session().logits(ROWS)
+
+
+@pytest.mark.parametrize("budget", [0, -5, 1.5])
+def test_a_budget_must_be_a_number_of_tokens(budget):
+    with pytest.raises(InputError, match="token_budget is"):
+        session(budget=budget)

@@ -168,7 +168,8 @@ class QuestionAnsweringPipeline(Pipeline[AnswerOptions]):
             )
         overlap = options.doc_stride
         if overlap is None:
-            overlap = min(size // 2, 128, room // 2)
+            overlap = min(size // 2, 128)
+            overlap = overlap if overlap < room else room // 2
         ranges = windows(len(context.ids), room, overlap)
         # [CLS] question [SEP] context [SEP]
         return _Asked(question, context, ranges, len(question) + 2)

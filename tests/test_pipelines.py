@@ -1,0 +1,515 @@
+"""Pipelines: how they are made and called, what they refuse, and that batches do not matter."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import distilbert
+from distilbert import (
+    DistilBertForQuestionAnswering,
+    DistilBertForSequenceClassification,
+    DistilBertModel,
+    DistilBertTokenizer,
+    DistilBertTokenizerFast,
+    pipeline,
+    pipelines,
+)
+from distilbert.errors import DistilBertError, FileError, InputError
+from distilbert.pipelines.tasks import TASKS
+from tiny import LABELS, POSITIONS, WORDS, write_model
+
+TEXTS = [
+    "Anna sees the old river in Paris.",
+    "cat",
+    "The small mouse finds a big blue stone in the house of Clara and Ben.",
+    "",
+    "never",
+]
+LONG = " ".join(WORDS)
+CLASSES = {
+    "feature-extraction": "DistilBertModel",
+    "sentence-embedding": "DistilBertModel",
+    "sentence-similarity": "DistilBertModel",
+    "text-classification": "DistilBertForSequenceClassification",
+    "token-classification": "DistilBertForTokenClassification",
+    "question-answering": "DistilBertForQuestionAnswering",
+    "fill-mask": "DistilBertForMaskedLM",
+}
+INPUTS = {
+    "feature-extraction": TEXTS,
+    "sentence-embedding": TEXTS,
+    "sentence-similarity": [
+        {"source_sentence": text, "sentences": ["a cat", "the sun in Paris"]} for text in TEXTS
+    ],
+    "text-classification": [*TEXTS, {"text": "a cat", "text_pair": "a dog"}],
+    "token-classification": [*TEXTS, LONG * 2],
+    "question-answering": [
+        {"question": question, "context": context}
+        for question in ("who sees the cat?", "where")
+        for context in ("Anna sees the cat in Paris.", " ".join(WORDS * 4), "the sun")
+    ],
+    "fill-mask": ["The [MASK] sleeps.", "[MASK]", "Anna [MASK] the [MASK] of a small old city."],
+}
+
+
+@pytest.fixture
+def made(tiny_folder):
+    """`made(task, **options)`: a pipeline on a tiny random model."""
+
+    def make(task, **options):
+        settings = {"id2label": LABELS} if task == "token-classification" else {}
+        return pipeline(task, tiny_folder(CLASSES[task], **settings), **options)
+
+    return make
+
+
+def numbers(answer):
+    """All numbers of a nested answer, and everything else with the numbers taken out."""
+    if isinstance(answer, np.ndarray | torch.Tensor):
+        return numbers(answer.tolist())
+    if isinstance(answer, float):
+        return [answer], 0
+    if isinstance(answer, list):
+        parts = [numbers(one) for one in answer]
+        return [n for found, _ in parts for n in found], [rest for _, rest in parts]
+    if isinstance(answer, dict):
+        parts = {key: numbers(one) for key, one in answer.items()}
+        return [n for found, _ in parts.values() for n in found], {
+            key: rest for key, (_, rest) in parts.items()
+        }
+    return [], answer
+
+
+def agree(found, wanted):
+    found_numbers, found_rest = numbers(found)
+    wanted_numbers, wanted_rest = numbers(wanted)
+    assert found_rest == wanted_rest
+    np.testing.assert_allclose(found_numbers, wanted_numbers, atol=2e-6, rtol=2e-5)
+
+
+# Batches ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_an_answer_does_not_depend_on_its_batch(made, task):
+    pipe = made(task)
+    inputs = INPUTS[task]
+    together = pipe.run(inputs)
+    assert len(together) == len(inputs)
+    agree(
+        [pipe(one) if task != "text-classification" else pipe.run([one])[0] for one in inputs],
+        together,
+    )
+    agree(pipe.run(inputs[::-1])[::-1], together)
+    agree(made(task, token_budget=1).run(inputs), together)
+    agree(made(task, batch_size=2).run(inputs), together)
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_an_iterator_gives_the_answers_of_a_list_as_it_goes(made, task):
+    pipe = made(task)
+    inputs, taken = INPUTS[task], []
+
+    def source():
+        for one in inputs:
+            taken.append(one)
+            yield one
+
+    answers = pipe(source(), batch_size=2)
+    first = next(answers)
+    assert len(taken) == 2
+    agree([first, *answers], pipe.run(inputs))
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_no_inputs_give_no_answers(made, task):
+    pipe = made(task)
+    assert len(pipe([])) == 0
+    assert list(pipe(iter([]))) == []
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_both_tokenizers_give_the_same_answers(made, task):
+    assert isinstance(made(task).tokenizer, DistilBertTokenizerFast)
+    python = made(task, use_fast=False)
+    assert isinstance(python.tokenizer, DistilBertTokenizer)
+    agree(python.run(INPUTS[task]), made(task).run(INPUTS[task]))
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_answers_go_into_json(made, task):
+    answers = made(task).run(INPUTS[task])
+    if task == "sentence-embedding":
+        answers = [one.tolist() for one in answers]
+    assert json.loads(json.dumps(answers)) == answers
+
+
+def test_progress_counts_every_row_once(made):
+    seen = []
+    made("text-classification", token_budget=20).run(TEXTS, progress=seen.append)
+    assert len(seen) > 1
+    assert sum(seen) == len(TEXTS)
+
+
+# Making -------------------------------------------------------------------------------------------
+
+
+def test_other_names_of_a_task_mean_the_same(tiny_folder):
+    folder = tiny_folder("DistilBertForSequenceClassification")
+    assert pipeline("sentiment-analysis", folder).task == "text-classification"
+    folder = tiny_folder("DistilBertForTokenClassification", id2label=LABELS)
+    assert pipeline("ner", folder).task == "token-classification"
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("DistilBertModel", "feature-extraction"),
+        ("DistilBertForSequenceClassification", "text-classification"),
+        ("DistilBertForTokenClassification", "token-classification"),
+        ("DistilBertForQuestionAnswering", "question-answering"),
+        ("DistilBertForMaskedLM", "fill-mask"),
+    ],
+)
+def test_without_a_task_it_is_that_of_the_models_class(tiny_folder, name, task):
+    settings = {"id2label": LABELS} if task == "token-classification" else {}
+    folder = tiny_folder(name, **settings)
+    assert pipeline(model=folder).task == task
+    model = getattr(distilbert, name).from_pretrained(folder)
+    assert pipeline(model=model, tokenizer=folder).task == task
+
+
+def test_a_loaded_model_answers_with_its_tokenizer_and_stays_as_it_was(tiny_folder):
+    folder = tiny_folder("DistilBertForSequenceClassification")
+    model = DistilBertForSequenceClassification.from_pretrained(folder).train()
+    tokenizer = DistilBertTokenizerFast.from_pretrained(folder)
+    pipe = pipeline("text-classification", model, tokenizer=tokenizer)
+    agree(pipe(TEXTS), pipeline("text-classification", folder)(TEXTS))
+    assert model.training
+    classes = pipelines.TextClassificationPipeline(model, tokenizer, top_k=1)
+    agree(classes("cat", top_k=1), pipe("cat", top_k=1))
+
+
+def test_options_of_making_are_overridden_by_those_of_a_call(made):
+    pipe = made("fill-mask", top_k=2)
+    assert len(pipe("[MASK]")) == 2
+    assert len(pipe("[MASK]", top_k=3)) == 3
+    assert len(pipe("[MASK]")) == 2
+
+
+def test_weights_come_in_the_precision_that_was_asked_for(tiny_folder):
+    folder = tiny_folder("DistilBertModel")
+    for name in ("dtype", "torch_dtype"):
+        pipe = pipeline("feature-extraction", folder, **{name: torch.bfloat16})
+        assert pipe.model.dtype == torch.bfloat16
+        features = pipe("cat", return_tensors=True)
+        assert features.dtype == torch.float32
+    assert pipeline("feature-extraction", folder, device=-1).model.device.type == "cpu"
+
+
+def test_answers_of_a_half_precision_model_are_near_those_of_the_whole(tiny_folder):
+    folder = tiny_folder("DistilBertModel")
+    half = pipeline("sentence-embedding", folder, dtype="bfloat16")(TEXTS)
+    whole = pipeline("sentence-embedding", folder)(TEXTS)
+    assert half.dtype == np.float32
+    assert np.sum(half * whole, axis=1).min() > 0.99
+
+
+def test_every_task_is_listed_once_and_has_its_classes():
+    names = [name for task in TASKS for name in (task.name, *task.aliases)]
+    assert len(names) == len(set(names))
+    for task in TASKS:
+        assert task.pipeline_class().task == task.name
+        assert task.model_class().__name__ == task.model
+        assert getattr(pipelines, task.pipeline) is task.pipeline_class()
+        assert bool(task.default) != bool(task.example)
+
+
+# Refusing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [task.name for task in TASKS if not task.default])
+def test_a_task_with_a_head_needs_a_model_and_names_one(task):
+    with pytest.raises(InputError, match=rf"{task} needs a model, .* a hub id such as '.*'"):
+        pipeline(task)
+
+
+@pytest.mark.parametrize("task", [task.name for task in TASKS if not task.default])
+def test_a_checkpoint_without_the_head_is_refused_with_what_it_lacks(tiny_folder, task):
+    folder = tiny_folder("DistilBertModel")
+    with pytest.raises(InputError, match=rf"holds no weights for .*, so it cannot do {task}; give"):
+        pipeline(task, folder)
+
+
+def test_a_checkpoint_with_another_head_is_refused(tiny_folder):
+    folder = tiny_folder("DistilBertForQuestionAnswering")
+    with pytest.raises(InputError, match=r"holds no weights for classifier\.bias, classifier\.w"):
+        pipeline("text-classification", folder)
+
+
+def test_a_loaded_model_of_another_class_is_refused(tiny_folder):
+    folder = tiny_folder("DistilBertModel")
+    model = DistilBertModel.from_pretrained(folder)
+    with pytest.raises(InputError, match="needs a DistilBertForQuestionAnswering, not a Dis"):
+        pipeline("question-answering", model, tokenizer=folder)
+    with pytest.raises(InputError, match="not a dict"):
+        pipeline("feature-extraction", {}, tokenizer=folder)
+
+
+def test_a_loaded_model_needs_its_tokenizer_and_takes_no_device(tiny_folder):
+    folder = tiny_folder("DistilBertModel")
+    model = DistilBertModel.from_pretrained(folder)
+    with pytest.raises(InputError, match="does not say which tokenizer it belongs to"):
+        pipeline("feature-extraction", model)
+    with pytest.raises(InputError, match=r"move the loaded one: model\.to\('cpu'\)"):
+        pipeline("feature-extraction", model, tokenizer=folder, device="cpu")
+
+
+def test_an_unknown_task_or_option_names_those_there_are(made):
+    with pytest.raises(InputError, match=r"unknown task 'translation'; the tasks are: feature-"):
+        pipeline("translation")
+    with pytest.raises(InputError, match=r"unknown option 'topk' for text-classification; its opt"):
+        made("text-classification", topk=1)
+    with pytest.raises(InputError, match="needs a task, a model, or both"):
+        pipeline()
+
+
+def test_a_model_that_does_not_say_its_task_is_refused(tmp_path):
+    folder = write_model(tmp_path, "DistilBertForMultipleChoice")
+    with pytest.raises(InputError, match=r"DistilBertForMultipleChoice.*name a task"):
+        pipeline(model=folder)
+
+
+def test_a_missing_folder_is_a_file_error(tmp_path):
+    with pytest.raises(FileError, match="no folder"):
+        pipeline("feature-extraction", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "task", ["feature-extraction", "sentence-embedding", "text-classification"]
+)
+def test_what_is_no_text_is_refused_by_its_number(made, task):
+    pipe = made(task)
+    for wrong, kind in ((None, "None"), (3, "of type int"), (b"x", "of type bytes")):
+        with pytest.raises(InputError, match=rf"number 2 of 2 is {kind}"):
+            pipe(["a", wrong])
+    for wrong in (None, 3):
+        with pytest.raises(InputError, match="takes a text, a list or an iterable"):
+            pipe(wrong)
+    with pytest.raises(DistilBertError, match="surrogate"):
+        pipe("a \ud800")
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("text-classification", {"top_k": 0}),
+        ("text-classification", {"function_to_apply": "argmax"}),
+        ("text-classification", {"batch_size": 0}),
+        ("text-classification", {"max_length": 0}),
+        ("token-classification", {"aggregation_strategy": "last"}),
+        ("token-classification", {"stride": -1}),
+        ("token-classification", {"stride": 62}),
+        ("question-answering", {"top_k": 0}),
+        ("question-answering", {"max_answer_len": 0}),
+        ("question-answering", {"max_seq_len": 65}),
+        ("question-answering", {"max_seq_len": 8}),
+        ("question-answering", {"doc_stride": 60}),
+        ("fill-mask", {"top_k": 0}),
+        ("fill-mask", {"tokenizer_kwargs": {"return_tensors": "pt"}}),
+        ("feature-extraction", {"truncation": True, "tokenize_kwargs": {"truncation": True}}),
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_work_is_refused(made, task, options):
+    pipe = made(task)
+    with pytest.raises(InputError):
+        pipe.run(INPUTS[task], **options)
+
+
+# Long texts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task", ["feature-extraction", "sentence-embedding", "text-classification"]
+)
+def test_a_long_text_is_an_error_or_cut_and_said(made, task):
+    pipe = made(task)
+    with pytest.raises(
+        InputError, match=rf"the text 'the a of .*…' has \d+ tokens, .* {POSITIONS};"
+    ):
+        pipe(["cat", LONG])
+    seen = []
+    cut = pipe(["cat", LONG], truncation=True, on_cut=seen.append)
+    assert seen == [[1]]
+    agree(cut[1], pipe([" ".join(WORDS[: POSITIONS - 2])])[0])
+    seen.clear()
+    pipe(["cat"] * 3 + [LONG] * 2, truncation=True, batch_size=2, on_cut=seen.append)
+    assert seen == [[3], [4]]
+    with pytest.raises(InputError, match="has 65 tokens"):
+        pipe(LONG, truncation=True, max_length=65)
+
+
+def test_a_long_text_is_tagged_whole_and_every_token_once(made):
+    pipe = made("token-classification", ignore_labels=())
+    words = WORDS * 5
+    text = " ".join(words)
+    found = pipe(text)
+    assert [one["word"] for one in found] == words
+    assert [one["index"] for one in found] == list(range(1, len(words) + 1))
+    assert all(text[one["start"] : one["end"]] == one["word"] for one in found)
+    grouped = pipe(text, aggregation_strategy="simple")
+    assert [one["start"] for one in grouped] == sorted(one["start"] for one in grouped)
+    assert " ".join(one["word"] for one in grouped) == text
+
+
+def test_tokens_far_from_the_edges_of_a_long_text_have_the_scores_of_their_window(made):
+    pipe = made("token-classification", ignore_labels=())
+    words = WORDS * 2
+    found = pipe(" ".join(words))
+    alone = pipe(" ".join(words[:62]))
+    agree([one["score"] for one in found[:40]], [one["score"] for one in alone[:40]])
+
+
+def test_an_answer_is_found_in_the_last_window_of_a_long_context(tiny_folder):
+    """A reader whose logits depend on the word alone finds it wherever it stands."""
+    folder = tiny_folder("DistilBertForQuestionAnswering")
+    model = DistilBertForQuestionAnswering.from_pretrained(folder)
+    tokenizer = DistilBertTokenizerFast.from_pretrained(folder)
+    wanted = tokenizer.convert_tokens_to_ids("berlin")
+    with torch.no_grad():
+        model.distilbert.embeddings.position_embeddings.weight.zero_()
+        for layer in model.distilbert.transformer.layer:
+            layer.attention.out_lin.weight.zero_()
+            layer.attention.out_lin.bias.zero_()
+        pipe = pipeline("feature-extraction", model, tokenizer=tokenizer)
+        word = pipe("berlin", return_tensors=True)[0, 1]
+        model.qa_outputs.weight.copy_(torch.stack([word, word]))
+    assert wanted in tokenizer("berlin")["input_ids"]
+    pipe = pipeline("question-answering", model, tokenizer=tokenizer)
+    filler = " ".join(["cat dog mouse"] * 60)
+    context = f"{filler} Berlin {filler} river"
+    answer = pipe(question="where?", context=context)
+    assert answer["answer"] == "Berlin"
+    assert context[answer["start"] : answer["end"]] == "Berlin"
+
+
+@pytest.mark.diverges("transformers 4.57.6: a word at a window's edge is widened to its part there")
+def test_an_answer_is_widened_to_a_whole_word_across_the_edge_of_a_window(made):
+    pipe = made("question-answering")
+    context = "unbelievable " * 40
+    options = {"max_answer_len": 1, "max_seq_len": 20, "doc_stride": 0, "top_k": 5}
+    answer = pipe(question="who?", context=context, **options)
+    assert answer["answer"] == "unbelievable"  # whichever of its tokens, in whichever window
+
+
+# Sentences ----------------------------------------------------------------------------------------
+
+
+def test_an_embedding_is_the_mean_of_the_features(made):
+    features = made("feature-extraction")(TEXTS, return_tensors=True)
+    plain = made("sentence-embedding", normalize=False)(TEXTS)
+    assert plain.dtype == np.float32
+    np.testing.assert_allclose(
+        plain, np.stack([one[0].mean(0).numpy() for one in features]), 1e-4, 1e-5
+    )
+    unit = made("sentence-embedding")(TEXTS)
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(
+        unit, plain / np.linalg.norm(plain, axis=1, keepdims=True), 1e-4, 1e-6
+    )
+
+
+def test_embeddings_come_as_arrays_or_tensors_that_can_be_trained_on(made):
+    pipe = made("sentence-embedding")
+    assert pipe("cat").shape == (16,)
+    assert pipe([]).shape == (0, 16)
+    assert pipe([], return_tensors=True).shape == (0, 16)
+    tensor = pipe(["cat", "dog"], return_tensors=True)
+    assert tensor.shape == (2, 16)
+    torch.nn.Linear(16, 2)(tensor).sum().backward()
+    features = made("feature-extraction")("cat", return_tensors=True)
+    torch.nn.Linear(16, 2)(features).sum().backward()
+
+
+def test_similarity_is_the_cosine_of_embeddings(made):
+    embed, compare = made("sentence-embedding"), made("sentence-similarity")
+    source, others = "a cat sleeps", ["a cat sleeps", "the sun", "Paris in the rain"]
+    found = compare({"source_sentence": source, "sentences": others})
+    np.testing.assert_allclose(found, embed(others) @ embed(source), atol=1e-5)
+    assert found[0] == pytest.approx(1)
+    assert max(found) <= 1
+    with pytest.raises(InputError, match=r'takes \{"source_sentence": text, "sentences": \[texts'):
+        compare({"source": source})
+    with pytest.raises(InputError, match="at least one text"):
+        compare({"source_sentence": source, "sentences": []})
+
+
+# Other inputs -------------------------------------------------------------------------------------
+
+
+def test_pairs_are_dictionaries_and_lists_are_told_so(made):
+    pipe = made("text-classification")
+    with pytest.raises(InputError, match=r'write a pair of texts as \{"text": "…", "text_pair"'):
+        pipe([["a", "b"]])
+    with pytest.raises(InputError, match="has the keys 'text' and 'text_pair'"):
+        pipe({"text": "a", "pair": "b"})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"question": "", "context": "a"}, "the question is empty"),
+        ({"question": "a", "context": " \n"}, "the context is empty"),
+        ({"question": "a", "context": "\x00"}, "holds no word"),
+        ({"question": None, "context": "a"}, "question and context are texts"),
+        ({"question": ["a", "b"], "context": ["a"]}, "2 questions and 1 contexts do not pair"),
+        ({"question": "a"}, "needs both a question and a context"),
+        ({"context": "a"}, "needs both a question and a context"),
+        ({}, "needs both a question and a context"),
+    ],
+    ids=str,
+)
+def test_a_question_needs_words_and_a_context_with_words(made, given, message):
+    with pytest.raises(InputError, match=message):
+        made("question-answering")(**given)
+
+
+def test_a_list_of_questions_is_checked_one_by_one(made):
+    pipe = made("question-answering")
+    with pytest.raises(InputError, match="the question must be a text"):
+        pipe([{"question": 1, "context": "a"}])
+    with pytest.raises(InputError, match=r'takes \{"question": text, "context": text\}'):
+        pipe([{"question": "a"}])
+    with pytest.raises(InputError, match=r'takes \{"question": text, "context": text\}'):
+        pipe("who?")
+
+
+def test_words_are_needed_where_words_were_promised(made):
+    pipe = made("token-classification", is_split_into_words=True)
+    with pytest.raises(InputError, match="an input is a list of words; number 1 of 1 is 'a b'"):
+        pipe("a b")
+    with pytest.raises(InputError, match="number 2 of 2 is None"):
+        pipe([["a", None]])
+
+
+def test_a_text_without_a_mask_is_told_how_masks_are_written(made):
+    with pytest.raises(InputError, match=r"no \[MASK\] in 'a cat'; write \[MASK\] where"):
+        made("fill-mask")(["[MASK]", "a cat"])
+
+
+@pytest.mark.filterwarnings("ignore:the target:UserWarning")
+def test_targets_that_stand_for_nothing_are_refused(made):
+    with pytest.raises(InputError, match="none of the targets"):
+        made("fill-mask")("[MASK]", targets=["", " "])
+
+
+def test_old_spellings_of_options_mean_what_they_meant(made):
+    tag = made("token-classification")
+    agree(tag(TEXTS, grouped_entities=True), tag(TEXTS, aggregation_strategy="simple"))
+    agree(tag(TEXTS, aggregation_strategy="SIMPLE"), tag(TEXTS, aggregation_strategy="simple"))
+    answer = made("question-answering")
+    given = {"question": "who?", "context": "Anna sees the cat."}
+    agree(answer(**given, topk=2), answer(**given, top_k=2))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from distilbert.errors import TokenizerError
+from distilbert.errors import InputError, TokenizerError
 from distilbert.text.added import AddedToken
 from distilbert.text.assemble import assemble
 from distilbert.text.calls import Calling
 from distilbert.text.decoding import Decoding
 from distilbert.text.encoding import BatchEncoding
-from distilbert.text.given import Batch, Item, to_ids
+from distilbert.text.given import Batch, Item, surrogate_in, to_ids
 from distilbert.text.options import LARGE, Notes, Options, check_side
 from distilbert.text.pieces import Backend
 from distilbert.text.prepare import Preparing
@@ -140,7 +140,10 @@ class TokenizerBase(Calling, Decoding, Preparing, Saving):
         template = self.template if options.add_special_tokens else Template.bare()
         pairs = [number for number, item in enumerate(batch.seconds) if item is not None]
         items = [*batch.firsts, *(item for item in batch.seconds if item is not None)]
-        encoded = self._encode_items(items, options)
+        try:
+            encoded = self._encode_items(items, options)
+        except InputError as error:
+            raise surrogate_in(batch) or error from error
         firsts = encoded[: len(batch.firsts)]
         seconds: list[Encoded | None] = [None] * len(firsts)
         for number, second in zip(pairs, encoded[len(firsts) :], strict=True):

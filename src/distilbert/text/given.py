@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from distilbert.errors import InputError
@@ -80,16 +80,27 @@ def read_many(texts: Any, *, kinds: str, name: str = "text") -> Batch:
     return Batch(firsts, seconds, alone=False)
 
 
-def find_surrogate(texts: Sequence[str]) -> InputError | None:
-    """The error for the first text that holds half a surrogate pair, None if none does."""
-    for row, text in enumerate(texts):
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            return InputError(
-                f"text {row} holds a lone surrogate, {text[error.start]!r}, at character "
-                f"{error.start}; that is no text: decode it with errors='replace' or leave it out"
-            )
+def find_surrogate(text: str, name: str = "the text") -> InputError | None:
+    """The error for a text that holds half a surrogate pair, None if it does not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return InputError(
+            f"{name} holds a lone surrogate, {text[error.start]!r}, at character {error.start}; "
+            "that is no text: decode it with errors='replace', or leave it out"
+        )
+    return None
+
+
+def surrogate_in(batch: Batch) -> InputError | None:
+    """The error for the first text of a batch that holds half a surrogate pair."""
+    for name, items in (("text", batch.firsts), ("text_pair", batch.seconds)):
+        for row, item in enumerate(items):
+            label = name if batch.alone else f"{name}[{row}]"
+            for part in [item] if isinstance(item, str) else item or ():
+                error = find_surrogate(part, label) if isinstance(part, str) else None
+                if error is not None:
+                    return error
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import tokenizers
@@ -54,14 +55,14 @@ class LibraryBackend:
                 lists, is_pretokenized=True, add_special_tokens=False
             )
         except TypeError as error:
-            raise (find_surrogate([" ".join(words) for words in lists]) or error) from error
+            raise _refused(chain.from_iterable(lists), error) from error
         return [_pieces(encoding) for encoding in found]
 
     def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> list[Any]:
         try:
             return list(encode(list(texts), add_special_tokens=False))
-        except TypeError as error:  # how the library refuses half a surrogate pair
-            raise (find_surrogate(texts) or error) from error
+        except TypeError as error:
+            raise _refused(texts, error) from error
 
     def splitting_special(self) -> Backend:
         # The library has a switch for this, but it is one for all threads
@@ -152,6 +153,12 @@ def from_json(content: Mapping[str, Any], source: str) -> tokenizers.Tokenizer:
             f"{source} cannot be read by the tokenizers library {tokenizers.__version__}: {error}; "
             "take the file anew, or load from vocab.txt"
         ) from error
+
+
+def _refused(texts: Iterable[str], error: TypeError) -> Exception:
+    """What the library means by refusing texts that are strings: half a surrogate pair."""
+    found = (find_surrogate(text) for text in texts)
+    return next((refusal for refusal in found if refusal is not None), error)
 
 
 def _pieces(encoding: Any) -> Pieces:

@@ -237,7 +237,7 @@ class SpecialTokens:
 
 def check_token(value: Any, name: str) -> Token:
     """`value` as a token: a string, or an AddedToken (of the `tokenizers` library too)."""
-    if isinstance(value, str) and value and find_surrogate([value]) is None:
+    if isinstance(value, str) and value and find_surrogate(value) is None:
         return value
     if hasattr(value, "content") and check_token(value.content, name):
         return AddedToken.of(value)

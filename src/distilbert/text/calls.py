@@ -10,13 +10,13 @@ from distilbert.text.encoding import BatchEncoding
 from distilbert.text.given import Batch, read_call, read_many, read_one
 from distilbert.text.options import Options, resolve
 from distilbert.text.padding import pad_encoded
-from distilbert.text.special import SpecialTokens
+from distilbert.text.prepare import Preparing
 
 Text = str | Sequence[str] | Sequence[Sequence[str]] | None
 Ids = str | Sequence[str] | Sequence[int]
 
 
-class Calling(SpecialTokens):
+class Calling(Preparing):
     """The part of a tokenizer that callers call: signatures and names are those of the field."""
 
     split_special_tokens: bool
@@ -331,9 +331,4 @@ class Calling(SpecialTokens):
         return resolve(self, split_special_tokens=split, **given)
 
     def _encode(self, batch: Batch, options: Options) -> BatchEncoding:
-        raise NotImplementedError
-
-    def _prepare(
-        self, ids: list[int], pair_ids: list[int] | None, options: Options, prepend: bool
-    ) -> BatchEncoding:
         raise NotImplementedError

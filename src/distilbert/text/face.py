@@ -14,7 +14,6 @@ from distilbert.text.encoding import BatchEncoding
 from distilbert.text.given import Batch, Item, surrogate_in, to_ids
 from distilbert.text.options import LARGE, Notes, Options, check_side
 from distilbert.text.pieces import Backend
-from distilbert.text.prepare import Preparing
 from distilbert.text.row import Encoded
 from distilbert.text.saved import read_token
 from distilbert.text.saving import Saving
@@ -24,7 +23,7 @@ from distilbert.text.template import Template
 VERY_LARGE_INTEGER = int(1e30)
 
 
-class TokenizerBase(Calling, Decoding, Preparing, Saving):
+class TokenizerBase(Calling, Decoding, Saving):
     """What `DistilBertTokenizer` and `DistilBertTokenizerFast` have in common: nearly everything.
 
     A text that is longer than `model_max_length` is encoded whole, and said so once in the log

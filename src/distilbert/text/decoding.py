@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, overload
 
 from distilbert.errors import InputError
+from distilbert.text.settings import Settings
 from distilbert.text.special import SpecialTokens
 from distilbert.text.tensors import to_lists
 
@@ -17,6 +18,8 @@ class Decoding(SpecialTokens):
     """The part of a tokenizer that goes from ids to tokens to text, and from tokens to ids."""
 
     clean_up_tokenization_spaces: bool
+    settings: Settings
+    """How text is cleaned and cut."""
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """The id of a token, or of each; the unknown token's where there is no such token."""
@@ -53,7 +56,7 @@ class Decoding(SpecialTokens):
         >>> tokenizer.convert_tokens_to_string(["he", "##llo", ",", "world", "!"])
         'hello, world!'
         """
-        return join_pieces(tokens, "##")
+        return join_pieces(tokens, self.settings.wordpieces_prefix)
 
     def decode(
         self,

@@ -157,6 +157,9 @@ class DistilBertTokenizerFast(TokenizerBase):
         vocab_size: how many tokens the vocabulary may have, special ones included.
         special_tokens_map: new names for old special tokens.
         kwargs: options of `tokenizers.trainers.WordPieceTrainer` (min_frequency, show_progress, …).
+
+        The trainer breaks ties at random, so two runs may number tokens differently: keep what it
+        made with `save_pretrained`.
         """
         trained = train(
             self._tokenizer_json(),

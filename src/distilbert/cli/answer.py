@@ -1,5 +1,6 @@
 """`distilbert answer`: the answer to a question, found in a text."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from distilbert.cli import options
 from distilbert.cli.answers import Field, Form, Record, answers_to, check_out
 from distilbert.cli.stream import stream
 from distilbert.cli.tables import Column
-from distilbert.cli.texts import Row, Texts, read_whole
+from distilbert.cli.texts import STANDARD_INPUT, Row, Texts, read_whole
 from distilbert.errors import InputError
 
 QUESTION = Column("question", "--question-column")
@@ -140,4 +141,9 @@ def _context(context: str | None, file: Path | None) -> str:
         raise InputError("the text comes from --context or from --context-file, not from both")
     if context is not None:
         return context
-    return read_whole(file or Path("-"))
+    if file is None and sys.stdin.isatty():
+        raise InputError(
+            "no text to read was given: give --context, --context-file, or pipe a text into "
+            "standard input"
+        )
+    return read_whole(file or STANDARD_INPUT)

@@ -19,7 +19,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that has to hold of a sound checkpoint, and what was found."""
+    """One thing looked at: whether it is as in a sound checkpoint, and what was found."""
 
     name: str
     fine: bool
@@ -146,26 +146,26 @@ def _checks(
 ) -> list[Check]:
     wrong_shapes = [key for key, _, _ in report.mismatched]
     checks = [
-        _none("every weight is there", report.missing),
-        _none("every weight has the right shape", wrong_shapes),
-        _none("every weight is finite", report.not_finite),
-        _none("every weight of the file is used", report.unexpected, fatal=False),
+        Check("weights that are missing", not report.missing, _listed(report.missing)),
+        Check("weights of a wrong shape", not wrong_shapes, _listed(wrong_shapes)),
+        Check("weights that are not finite", not report.not_finite, _listed(report.not_finite)),
+        Check("weights without a use", True, _listed(report.unexpected)),
     ]
-    if report.left_out:
-        checks.append(_none("nothing was left out", [*report.left_out], fatal=False))
+    for why in dict.fromkeys(report.left_out.values()):
+        keys = [key for key, reason in report.left_out.items() if reason == why]
+        checks.append(Check("left out of a BERT", True, f"{_listed(keys)} ({why})"))
     if tokenizer is None:
-        checks.append(Check("the tokenizer loads", False, problem))
+        checks.append(Check("tokenizer", False, problem))
     else:
         fits = len(tokenizer) <= config.vocab_size
         found = f"{len(tokenizer):,} tokens, {config.vocab_size:,} embeddings"
-        checks.append(Check("every token has an embedding", fits, found))
+        checks.append(Check("tokens with an embedding", fits, found))
     return checks
 
 
-def _none(name: str, keys: list[str], *, fatal: bool = True) -> Check:
+def _listed(keys: list[str]) -> str:
     more = f" and {len(keys) - 6} more" if len(keys) > 6 else ""
-    found = f"not {', '.join(keys[:6])}{more}" if keys else "yes"
-    return Check(name, not (keys and fatal), found)
+    return ", ".join(keys[:6]) + more if keys else "none"
 
 
 def _show(facts: Facts, checks: list[Check]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from distilbert.cli.fill import fill
 from distilbert.cli.info import info
 from distilbert.cli.search import search
 from distilbert.cli.tag import tag
+from distilbert.cli.terminal import warn
 from distilbert.cli.tokenize import tokenize
 from distilbert.errors import DistilBertError
 
@@ -80,10 +82,16 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    warnings.showwarning = _tell
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _tell(message: Warning | str, *_: object) -> None:
+    """A warning in one line, without the place in our code that gave it."""
+    warn(str(message))
 
 
 def _drop_output() -> None:

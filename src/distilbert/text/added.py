@@ -72,6 +72,8 @@ class AddedTokens:
         self._special: list[AddedToken] = []
         self.ids: dict[str, int] = {}
         self.by_id: dict[int, AddedToken] = {}
+        self.beyond = 0
+        """How many of them the vocabulary does not have."""
         self.in_text: Search | None = None
         """Finds the tokens that are looked for in the text as given."""
         self.in_normalized: Search | None = None
@@ -94,6 +96,7 @@ class AddedTokens:
             id = self._id(token.content)
             if self.by_id.get(id) == token:
                 continue
+            self.beyond += token.content not in self.ids and token.content not in self._vocabulary
             self.ids[token.content] = id
             self.by_id[id] = token
             if token.content not in names:

@@ -9,8 +9,7 @@ where a moved mark is one that stays (`characters.ORDERED`), and such texts take
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 from distilbert.errors import InputError
 from distilbert.text import characters
@@ -133,10 +132,15 @@ def _lone_surrogate(code: int) -> InputError:
     )
 
 
-def _ordered(parts: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
+def _ordered(parts: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
     """Canonical ordering: each run of marks sorted by combining class, ties left as they are."""
-    for is_mark, run in groupby(parts, lambda part: characters.order(part[0]) > 0):
-        yield from sorted(run, key=lambda part: characters.order(part[0])) if is_mark else run
+    run = 0  # counts what is no mark, and so tells the runs of marks apart
+    keys = []
+    for char, _ in parts:
+        order = characters.order(char)
+        run += order == 0
+        keys.append((run, order))
+    return [parts[at] for at in sorted(range(len(parts)), key=keys.__getitem__)]
 
 
 class _Spellings(dict[int, str]):

@@ -15,7 +15,7 @@ from distilbert.text.added import AddedToken, AddedTokens, Part, Search
 from distilbert.text.normalize import Normalizer
 from distilbert.text.pieces import Pieces
 from distilbert.text.vocabulary import Vocabulary
-from distilbert.text.words import BertWords, KeptWords, PlainWords, Word, Words
+from distilbert.text.words import BertWords, Cut, KeptWords, PlainWords, Words
 
 _CHUNKS = 1 << 16
 """How many chunks are remembered, each way, before remembering starts anew."""
@@ -58,12 +58,16 @@ class WordPiece:
     def pieces(self, word: str) -> list[tuple[int, int, int]]:
         """The id of each piece, and the characters [start, end) of the word that it covers."""
         whole = len(word)
+        known = self._starts
+        id = known.get(word)
+        if id is not None and whole <= self._max_chars:
+            return [(id, 0, whole)]
         if word in self._kept:
-            return [(self._starts.get(word, self._unknown), 0, whole)]
+            return [(known.get(word, self._unknown), 0, whole)]
         if whole > self._max_chars:
             return [(self._unknown, 0, whole)]
         pieces = []
-        start, known = 0, self._starts
+        start = 0
         while start < whole:
             for end in range(min(whole, start + self._longest), start, -1):
                 id = known.get(word[start:end])
@@ -83,7 +87,6 @@ class WordPieceBackend:
     never_split: words that stay whole, as they are written or as they are normalized.
     basic: False cuts at white space only, and normalizes nothing.
     prefix, max_chars: see `WordPiece`.
-    split_special_tokens: special tokens in a text are text like any other; may be changed later.
     """
 
     def __init__(
@@ -98,7 +101,6 @@ class WordPieceBackend:
         basic: bool = True,
         prefix: str = "##",
         max_chars: int = 100,
-        split_special_tokens: bool = False,
     ) -> None:
         kept = frozenset(never_split) if basic else frozenset[str]()
         self._words: Words = PlainWords()
@@ -114,7 +116,7 @@ class WordPieceBackend:
         self._keeps_words = bool(kept)
         self._model = WordPiece(vocabulary, prefix=prefix, max_chars=max_chars, kept=kept)
         self._added = AddedTokens(vocabulary, self._words.normalize)
-        self.split_special_tokens = split_special_tokens
+        self._plain_specials = False
         self._forget()
 
     def ids(self, text: str) -> list[int]:
@@ -123,8 +125,8 @@ class WordPieceBackend:
             return list(chain.from_iterable(map(self._ids_of.__getitem__, self._chunks(text))))
         ids: list[int] = []
         for part in self._parts(text):
-            if isinstance(part, list):
-                ids.extend(chain.from_iterable(self._model.ids(word.text) for word in part))
+            if isinstance(part, Cut):
+                ids.extend(chain.from_iterable(self._model.ids(word) for word, _, _ in part.words))
             elif part.id is None:
                 chunks = self._chunks(text[part.start : part.end])
                 ids.extend(chain.from_iterable(map(self._ids_of.__getitem__, chunks)))
@@ -140,7 +142,7 @@ class WordPieceBackend:
             return pieces
         count = 0
         for part in self._parts(text):
-            if isinstance(part, list):
+            if isinstance(part, Cut):
                 count = self._put_words(pieces, part, count)
             elif part.id is None:
                 count = self._put_text(pieces, text[part.start : part.end], part.start, count)
@@ -176,7 +178,8 @@ class WordPieceBackend:
     def splitting_special(self) -> WordPieceBackend:
         """The same, but special tokens that stand in a text are cut like any other characters."""
         other = copy.copy(self)
-        other.split_special_tokens = True
+        other._plain_specials = True
+        other._ids_of, other._pieces_of = self._ids_of, self._pieces_of  # no chunk is special
         return other
 
     def tokens(self, text: str) -> list[str]:
@@ -211,7 +214,7 @@ class WordPieceBackend:
 
     def __len__(self) -> int:
         """How many tokens there are, added ones included."""
-        return len(self._vocabulary.keys() | self._added.ids.keys())
+        return len(self._vocabulary) + self._added.beyond
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -233,34 +236,47 @@ class WordPieceBackend:
     def _chunk_ids(self, chunk: str) -> tuple[int, ...]:
         return tuple(chain.from_iterable(map(self._model.ids, self._words.strings(chunk))))
 
-    def _chunk_pieces(self, chunk: str) -> _ChunkPieces:
+    def _chunk_pieces(self, chunk: str) -> int | _ChunkPieces:
         pieces = Pieces([], [], [])
         count = self._put_words(pieces, self._words.words(chunk), 0)
+        if pieces.offsets == [(0, len(chunk))]:
+            return pieces.ids[0]
         return _ChunkPieces(tuple(pieces.ids), tuple(pieces.offsets), tuple(pieces.words), count)
 
-    def _put_text(self, pieces: Pieces, text: str, start: int, count: int) -> int:
-        """Append what `text` becomes, which starts at `start`; the count of words after it."""
+    def _put_text(self, pieces: Pieces, text: str, shift: int, count: int) -> int:
+        """Append what `text` becomes, which begins at `shift`; the count of words after it."""
         ids, offsets, words = pieces
-        at = 0
+        end = 0
         for chunk in self._chunks(text):
-            at = text.index(chunk, at)
+            at = text.index(chunk, end)
+            end = at + len(chunk)
             found = self._pieces_of[chunk]
-            shift = start + at
-            ids += found.ids
-            offsets += [(first + shift, last + shift) for first, last in found.offsets]
-            words += [word + count for word in found.words]
-            count += found.word_count
-            at += len(chunk)
+            if isinstance(found, int):
+                ids.append(found)
+                offsets.append((shift + at, shift + end))
+                words.append(count)
+                count += 1
+            else:
+                start = shift + at
+                ids += found.ids
+                for first, last in found.offsets:
+                    offsets.append((start + first, start + last))
+                for word in found.words:
+                    words.append(count + word)
+                count += found.word_count
         return count
 
-    def _put_words(self, pieces: Pieces, words: Iterable[Word], count: int) -> int:
+    def _put_words(self, pieces: Pieces, cut: Cut, count: int) -> int:
         """Append the pieces of words; the count of words after them."""
         ids, offsets, numbers = pieces
-        for word, where in words:
-            last = len(word)
+        where = cut.where
+        for word, first, last in cut.words:
+            whole = len(word)
             for id, start, end in self._model.pieces(word):
+                # A kept word may be shorter than what it stands for, so it ends where that ends.
+                stop = last if end == whole else first + end
                 ids.append(id)
-                offsets.append((where[start], (where[-1] if end == last else where[end - 1]) + 1))
+                offsets.append((where[first + start], where[stop - 1] + 1))
                 numbers.append(count)
             count += 1
         return count
@@ -271,7 +287,7 @@ class WordPieceBackend:
             added.in_normalized is not None and added.in_normalized.any(self._words.normalize(text))
         )
 
-    def _parts(self, text: str) -> Iterator[Part | list[Word]]:
+    def _parts(self, text: str) -> Iterator[Part | Cut]:
         """The text in its order: added tokens, stretches of text, and words that are normalized."""
         for part in self._split(self._added.in_text, text):
             if part.id is None and self._added.in_normalized is not None:
@@ -279,27 +295,23 @@ class WordPieceBackend:
             else:
                 yield part
 
-    def _parts_of_normalized(self, text: str, stretch: Part) -> Iterator[Part | list[Word]]:
+    def _parts_of_normalized(self, text: str, stretch: Part) -> Iterator[Part | Cut]:
         normalized, sources = self._words.aligned(text[stretch.start : stretch.end])
         where = [stretch.start + source for source in sources]
         for id, start, end in self._split(self._added.in_normalized, normalized):
             if id is not None or self._keeps_words:
                 yield Part(id, where[start], where[end - 1] + 1)
             else:
-                spans = self._words.spans(normalized[start:end])
-                yield [
-                    Word(normalized[start + a : start + b], where[start + a : start + b])
-                    for a, b in spans
-                ]
+                yield Cut(self._words.spans(normalized[start:end]), where[start:end])
 
     def _split(self, search: Search | None, text: str) -> Iterable[Part]:
         if search is None:
             return [Part(None, 0, len(text))]
-        return search.parts(text, plain_specials=self.split_special_tokens)
+        return search.parts(text, plain_specials=self._plain_specials)
 
 
 class _ChunkPieces(NamedTuple):
-    """What one chunk becomes: offsets and words are counted from its start."""
+    """What one chunk becomes, if it is not one piece: all counted from the start of the chunk."""
 
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]

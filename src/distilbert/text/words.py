@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from distilbert.text import characters
 from distilbert.text.normalize import Normalizer, refuse_surrogates
 
 
-class Word(NamedTuple):
-    """A normalized word, and for each of its characters the index in the text it stands for."""
+class Cut(NamedTuple):
+    """The words of a text, and where they stand."""
 
-    text: str
+    words: list[tuple[str, int, int]]
+    """Each normalized word, and the range [start, end) of `where` that it has."""
     where: Sequence[int]
+    """For each character of the normalized text, the index in the text it stands for."""
 
 
 class Words(Protocol):
@@ -35,20 +37,16 @@ class Words(Protocol):
         """`normalize`, and for each of its characters the index in `text`."""
         ...
 
-    def cut(self, normalized: str) -> list[str]:
-        """The words of a text that is normalized already."""
-        ...
-
-    def spans(self, normalized: str) -> list[tuple[int, int]]:
-        """Where the words of a text that is normalized already begin and end."""
+    def spans(self, normalized: str) -> list[tuple[str, int, int]]:
+        """The words of a text that is normalized already, and where each begins and ends."""
         ...
 
     def strings(self, text: str) -> list[str]:
-        """The words of a text."""
+        """The words of a text. Raises InputError for a lone surrogate."""
         ...
 
-    def words(self, text: str) -> Iterable[Word]:
-        """The words of a text, and where they stand."""
+    def words(self, text: str) -> Cut:
+        """The words of a text, and where they stand. Raises InputError for a lone surrogate."""
         ...
 
 
@@ -56,6 +54,7 @@ _MARK = characters.PUNCTUATION.pattern()
 _SPACE = characters.SPACES.pattern()
 _WORD = re.compile(f"[^{_MARK}{_SPACE}]+|[{_MARK}]")
 _NOT_SPACE = re.compile(f"[^{_SPACE}]+")
+_CHUNK = re.compile(r"\S+")  # as str.split() has it
 _ASCII_WORD = re.compile(r"[^!-/:-@\[-`{-~\t-\r ]+|[!-/:-@\[-`{-~]")
 
 
@@ -80,19 +79,16 @@ class BertWords:
     def aligned(self, text: str) -> tuple[str, Sequence[int]]:
         return self._normalizer.aligned(text)
 
-    def cut(self, normalized: str) -> list[str]:
-        return _word_pattern(normalized).findall(normalized)
-
-    def spans(self, normalized: str) -> list[tuple[int, int]]:
-        return [match.span() for match in _word_pattern(normalized).finditer(normalized)]
+    def spans(self, normalized: str) -> list[tuple[str, int, int]]:
+        return _spans(_word_pattern(normalized), normalized)
 
     def strings(self, text: str) -> list[str]:
-        return self.cut(self.normalize(text))
+        normalized = self._normalizer(text)
+        return _word_pattern(normalized).findall(normalized)
 
-    def words(self, text: str) -> Iterator[Word]:
-        normalized, where = self.aligned(text)
-        for start, end in self.spans(normalized):
-            yield Word(normalized[start:end], where[start:end])
+    def words(self, text: str) -> Cut:
+        normalized, where = self._normalizer.aligned(text)
+        return Cut(self.spans(normalized), where)
 
 
 class KeptWords(BertWords):
@@ -108,21 +104,27 @@ class KeptWords(BertWords):
         self._kept = kept
 
     def strings(self, text: str) -> list[str]:
-        return [word.text for word in self.words(text)]
+        return [word for word, _, _ in self.words(text).words]
 
-    def words(self, text: str) -> Iterator[Word]:
+    def words(self, text: str) -> Cut:
         cleaned, sources = self._cleaner.aligned(text)
-        for match in _NOT_SPACE.finditer(cleaned):
-            where = sources[match.start() : match.end()]
-            written = unicodedata.normalize("NFC", match[0])
-            normalized, inside = self.aligned(match[0])
-            if written in self._kept:
-                yield Word(written, where)
-            elif normalized in self._kept:
-                yield Word(normalized, where)
+        words: list[tuple[str, int, int]] = []
+        where: list[int] = []
+        for written, first, last in _spans(_NOT_SPACE, cleaned):
+            composed = unicodedata.normalize("NFC", written)
+            normalized, inside = self.aligned(written)
+            shift = len(where)
+            if composed in self._kept:
+                where += sources[first:last]
+                words.append((composed, shift, len(where)))
+                continue
+            where += [sources[first + at] for at in inside]
+            if normalized in self._kept:
+                words.append((normalized, shift, len(where)))
             else:
-                for start, end in self.spans(normalized):
-                    yield Word(normalized[start:end], [where[at] for at in inside[start:end]])
+                spans = self.spans(normalized)
+                words += [(word, shift + start, shift + end) for word, start, end in spans]
+        return Cut(words, where)
 
 
 class PlainWords:
@@ -136,20 +138,20 @@ class PlainWords:
     def aligned(self, text: str) -> tuple[str, Sequence[int]]:
         return text, range(len(text))
 
-    def cut(self, normalized: str) -> list[str]:
-        return normalized.split()
-
-    def spans(self, normalized: str) -> list[tuple[int, int]]:
-        return [match.span() for match in re.finditer(r"\S+", normalized)]
+    def spans(self, normalized: str) -> list[tuple[str, int, int]]:
+        return _spans(_CHUNK, normalized)
 
     def strings(self, text: str) -> list[str]:
         refuse_surrogates(text)
         return text.split()
 
-    def words(self, text: str) -> Iterator[Word]:
+    def words(self, text: str) -> Cut:
         refuse_surrogates(text)
-        for start, end in self.spans(text):
-            yield Word(text[start:end], range(start, end))
+        return Cut(self.spans(text), range(len(text)))
+
+
+def _spans(pattern: re.Pattern[str], text: str) -> list[tuple[str, int, int]]:
+    return [(match[0], match.start(), match.end()) for match in pattern.finditer(text)]
 
 
 def _word_pattern(normalized: str) -> re.Pattern[str]:

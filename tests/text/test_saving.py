@@ -97,9 +97,7 @@ def test_a_fast_tokenizer_saves_one_layout_on_request(tmp_path: Path) -> None:
         assert (folder / "added_tokens.json").exists() is legacy
         assert (folder / "tokenizer.json").exists() is not legacy
         for reader in (DistilBertTokenizerFast, DistilBertTokenizer):
-            assert_alike(
-                tokenizer, reader.from_pretrained(folder, clean_up_tokenization_spaces=False)
-            )
+            assert_alike(tokenizer, reader.from_pretrained(folder))
     with pytest.raises(InputError, match="legacy_format=False"):
         DistilBertTokenizer(VOCABULARY).save_pretrained(tmp_path, legacy_format=False)
 

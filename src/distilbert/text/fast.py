@@ -28,7 +28,8 @@ class DistilBertTokenizerFast(TokenizerBase):
         character is a word), clean_text (control characters are left out): how text is cleaned.
     wordpieces_prefix: what marks a piece that goes on a word.
     kwargs: model_max_length, padding_side, truncation_side, model_input_names,
-        clean_up_tokenization_spaces, split_special_tokens, bos_token, eos_token,
+        clean_up_tokenization_spaces (`decode` also closes the gaps of English contractions; by
+        default so with a vocab_file only), split_special_tokens, bos_token, eos_token,
         additional_special_tokens, tokenizer_object (a `tokenizers.Tokenizer`, which is copied).
 
     Raises FileError for a missing or damaged file, TokenizerError for a vocabulary or setting that
@@ -91,6 +92,7 @@ class DistilBertTokenizerFast(TokenizerBase):
         else:
             raise TokenizerError("there is no vocabulary: give vocab_file or tokenizer_file")
         self.settings = settings
+        kwargs.setdefault("clean_up_tokenization_spaces", content is None)
         special = {
             "unk_token": unk_token,
             "sep_token": sep_token,

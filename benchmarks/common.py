@@ -1,0 +1,74 @@
+"""What every benchmark does: name the machine, let engines take turns, print medians and spreads."""
+
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def describe(*packages: str) -> str:
+    """The machine, its threads and the versions of what is measured, in one line."""
+    found = [f"Python {platform.python_version()}"]
+    for package in packages:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} not installed")
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    return f"{_processor()}, {os.cpu_count()} cores, {threads} threads; {', '.join(found)}"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().split("\n"):
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def take_turns(
+    engines: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """What each engine measures of itself, once a round, in an order that changes by round.
+
+    The machine's speed drifts: engines that take turns meet the same machine. The first `warm_up`
+    rounds do not count.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    order = list(engines)
+    for turn in range(warm_up + rounds):
+        random.Random(turn).shuffle(order)
+        for name in order:
+            figure = engines[name]()
+            if turn >= warm_up:
+                taken[name].append(figure)
+    return taken
+
+
+def report(taken: Mapping[str, list[float]], unit: str, against: str, scale: float = 1.0) -> None:
+    """A line for each engine: median, least and most, and its ratio to `against`.
+
+    The ratio is the median of the ratios round by round.
+    """
+    for name, figures in taken.items():
+        ratio = statistics.median(a / b for a, b in zip(figures, taken[against], strict=True))
+        low, middle, high = min(figures), statistics.median(figures), max(figures)
+        print(
+            f"  {name:<32} {middle * scale:10.1f} {unit:<10} "
+            f"({low * scale:.1f} to {high * scale:.1f})   {ratio:5.2f} × {against}"
+        )

@@ -6,12 +6,27 @@ from pathlib import Path
 from data import shared
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = """the quick brown fox jump over lazy dog hello world resume naive cafe in of and to a is
-was new york 1 2 3 . , ! ? ' " ( ) - # don t s ll ve $ % & / : ; @ _ 中 国 東 京 한 国 und strasse über
-Hello World THE Größe привет мир мама i ı é ß""".split()
-PIECES = """##s ##ed ##ing ##er ##ly ##ness a ##a b ##b c ##c d ##d e ##e f ##f g ##g h ##h i ##i j ##j
-k ##k l ##l m ##m n ##n o ##o p ##p q ##q r ##r s ##s t ##t u ##u v ##v w ##w x ##x y ##y z ##z
-##0 ##1 ##2 ##3 ##中 ##国""".split()
+WORDS = """
+    the quick brown fox jump over lazy dog hello world resume naive cafe in of and to a is was new
+    york 1 2 3 . , ! ? ' " ( ) - # don t s ll ve $ % & / : ; @ _ 中 国 東 京 한 und strasse über
+    Hello World THE Größe привет мир мама i ı é ß
+""".split()  # noqa: SIM905
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+PIECES = [
+    "##s",
+    "##ed",
+    "##ing",
+    "##er",
+    "##ly",
+    "##ness",
+    "##0",
+    "##1",
+    "##2",
+    "##3",
+    "##中",
+    "##国",
+]
+PIECES += [piece for letter in LETTERS for piece in (letter, f"##{letter}")]
 VOCABULARY = list(dict.fromkeys([*SPECIAL, *WORDS, *PIECES]))
 
 TEXTS = [

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from words import TEXTS, VOCABULARY
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.text.added import AddedToken
+from words import TEXTS, VOCABULARY
 
 transformers = pytest.importorskip("transformers")
 

@@ -1,4 +1,4 @@
-"""What a call answers, and what it refuses; against transformers: tests/parity/test_tokenizers.py."""
+"""What a call answers, and what it refuses; tests/parity compares with transformers."""
 
 import logging
 import subprocess
@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from words import TEXTS, VOCABULARY
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.errors import DistilBertError, InputError, TokenizerError
+from words import TEXTS, VOCABULARY
 
 CLS, SEP, PAD = 2, 3, 0
 EVERYTHING = {
@@ -127,17 +127,23 @@ BAD_CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "a string as words": (("a b",), {"is_split_into_words": True}, "list of words"),
     "a number among words": ((["a", 5],), {"is_split_into_words": True}, "list of words"),
     "strings among lists of words": (
-        ([["a"], "b"],), {"is_split_into_words": True}, r"text\[1\]",
+        ([["a"], "b"],),
+        {"is_split_into_words": True},
+        r"text\[1\]",
     ),
     "unequal batches": ((["a", "b"], ["c"]), {}, "2 texts and text_pair 1"),
     "a batch with one second text": ((["a", "b"], "c"), {}, "text_pair is of type str"),
     "a lone surrogate": (("a\ud800b",), {}, r"lone surrogate.*character 1"),
     "a lone surrogate in a batch": ((["a", "b\udc00"],), {}, r"text\[1\] holds a lone surrogate"),
     "a lone surrogate in a second text": (
-        (["a", "b"], ["c", "\ud800"]), {}, r"text_pair\[1\] holds a lone surrogate",
+        (["a", "b"], ["c", "\ud800"]),
+        {},
+        r"text_pair\[1\] holds a lone surrogate",
     ),
     "a lone surrogate among words": (
-        (["a", "\ud800"],), {"is_split_into_words": True}, "surrogate",
+        (["a", "\ud800"],),
+        {"is_split_into_words": True},
+        "surrogate",
     ),
     "unknown padding": (("a",), {"padding": "all"}, "padding='all'"),
     "unknown truncation": (("a",), {"truncation": "middle"}, "truncation='middle'"),
@@ -148,10 +154,14 @@ BAD_CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "half a stride": (("a",), {"stride": 0.5}, "stride=0.5"),
     "a multiple of nothing": (("a",), {"pad_to_multiple_of": 0}, "pad_to_multiple_of=0"),
     "no room for special tokens": (
-        ("a",), {"truncation": True, "max_length": 1}, "too small for the 2 special tokens",
+        ("a",),
+        {"truncation": True, "max_length": 1},
+        "too small for the 2 special tokens",
     ),
     "a stride that fills the row": (
-        ("a b c",), {"truncation": True, "max_length": 5, "stride": 3}, "stride=3 has to be smaller",
+        ("a b c",),
+        {"truncation": True, "max_length": 5, "stride": 3},
+        "stride=3 has to be smaller",
     ),
     "a maximum that is no multiple": (
         ("a",),
@@ -160,9 +170,11 @@ BAD_CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     ),
     "tensors of unequal rows": ((["a", "a b"],), {"return_tensors": "pt"}, "padding=True"),
     "no second text to cut": (
-        ("a b c d",), {"truncation": "only_second", "max_length": 4}, "no second text",
+        ("a b c d",),
+        {"truncation": "only_second", "max_length": 4},
+        "no second text",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_CALLS)

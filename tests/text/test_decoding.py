@@ -6,11 +6,11 @@ import tokenizers
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from words import TEXTS, VOCABULARY
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.errors import InputError
 from distilbert.text.decoding import join_pieces
+from words import TEXTS, VOCABULARY
 
 
 def test_decoding_joins_pieces_and_closes_gaps(tokenizer: Any) -> None:
@@ -31,7 +31,9 @@ def test_cleaning_up_is_the_default_with_a_vocabulary_but_not_with_a_tokenizer_j
     assert cleaning.decode(ids) == "don't"
 
 
-@pytest.mark.diverges("transformers 4.57.6: its Python tokenizer leaves all gaps then; fast does not")
+@pytest.mark.diverges(
+    "transformers 4.57.6: its Python tokenizer leaves all gaps then; fast does not"
+)
 def test_without_cleaning_up_both_close_the_gaps_before_marks(tokenizer: Any) -> None:
     ids = tokenizer("hello , world", add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == "hello, world"

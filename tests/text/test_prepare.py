@@ -12,7 +12,11 @@ def test_special_tokens_are_put_around_ids(tokenizer: Any) -> None:
     assert tokenizer.build_inputs_with_special_tokens([5], [6]) == [2, 5, 3, 6, 3]
     assert tokenizer.create_token_type_ids_from_sequences([5], [6]) == [0, 0, 0, 1, 1]
     assert tokenizer.get_special_tokens_mask([5], [6]) == [1, 0, 1, 0, 1]
-    assert tokenizer.get_special_tokens_mask([2, 5, 3], already_has_special_tokens=True) == [1, 0, 1]
+    assert tokenizer.get_special_tokens_mask([2, 5, 3], already_has_special_tokens=True) == [
+        1,
+        0,
+        1,
+    ]
     assert tokenizer.num_special_tokens_to_add() == 2
     assert tokenizer.num_special_tokens_to_add(pair=True) == 3
     tokenizer.model_max_length = 10
@@ -33,7 +37,7 @@ def test_a_row_is_prepared_from_ids(tokenizer: Any) -> None:
     assert found["token_type_ids"] == [0] * 8 + [1] * 4
     assert found["special_tokens_mask"] == [1, *[0] * 6, 1, *[0] * 3, 1]
     assert found["length"] == 12
-    assert ONE == list(range(10, 16))
+    assert list(range(10, 16)) == ONE
 
 
 def test_tensors_of_one_row_have_a_batch_axis_if_asked(tokenizer: Any) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import tokenizers
-from words import TEXTS, VOCABULARY
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.errors import DistilBertError, FileError, InputError, TokenizerError
 from distilbert.text.added import AddedToken
+from words import TEXTS, VOCABULARY
 
 TEXT = "The [MASK] Café jumps <x> covid 中国 [X]"
 
@@ -59,7 +59,7 @@ def assert_alike(one: Any, other: Any) -> None:
         {"model_input_names": ["input_ids", "token_type_ids"], "wordpieces_prefix": "@"},
         {"mask_token": AddedToken("[MASK]", lstrip=True, special=True)},
     ],
-    ids=lambda options: ",".join(options),
+    ids=",".join,
 )
 def test_what_is_saved_is_loaded_by_either(
     options: dict[str, Any], reader: Any, kind: Any, tmp_path: Path
@@ -148,10 +148,20 @@ def test_a_vocabulary_alone_is_enough(kind: Any, tmp_path: Path) -> None:
 @pytest.mark.diverges("transformers 4.57.6: lowers letters unless tokenizer_config.json forbids it")
 def test_a_tokenizer_json_alone_is_enough_and_is_followed(kind: Any, tmp_path: Path) -> None:
     content = tokenizer_json(do_lower_case=False, strip_accents=True, tokenize_chinese_chars=False)
-    content["padding"] = {"direction": "Left", "strategy": "BatchLongest", "pad_id": 0,
-                          "pad_type_id": 0, "pad_token": "[PAD]", "pad_to_multiple_of": None}  # fmt: skip
-    content["truncation"] = {"direction": "Left", "max_length": 128, "stride": 0,
-                             "strategy": "LongestFirst"}  # fmt: skip
+    content["padding"] = {
+        "direction": "Left",
+        "strategy": "BatchLongest",
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "[PAD]",
+        "pad_to_multiple_of": None,
+    }
+    content["truncation"] = {
+        "direction": "Left",
+        "max_length": 128,
+        "stride": 0,
+        "strategy": "LongestFirst",
+    }
     folder = write(tmp_path / "alone", tokenizer_json=content)
     wanted = DistilBertTokenizer(
         VOCABULARY, do_lower_case=False, strip_accents=True, tokenize_chinese_chars=False,
@@ -170,9 +180,13 @@ def test_the_config_wins_over_tokenizer_json_and_options_over_both(
         tmp_path / "both",
         tokenizer_json=tokenizer_json(do_lower_case=True),
         vocab_txt=VOCAB_TXT,
-        tokenizer_config_json={"do_lower_case": False, "tokenizer_class": "BertTokenizer",
-                               "model_max_length": 512, "do_basic_tokenize": True,
-                               "never_split": None},  # fmt: skip
+        tokenizer_config_json={
+            "do_lower_case": False,
+            "tokenizer_class": "BertTokenizer",
+            "model_max_length": 512,
+            "do_basic_tokenize": True,
+            "never_split": None,
+        },
     )
     loaded = kind.from_pretrained(folder)
     assert loaded.tokenize("THE the") == kind(VOCABULARY, do_lower_case=False).tokenize("THE the")
@@ -240,13 +254,18 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "another model": ({"tokenizer_json": {"model": {"type": "BPE"}}}, "BPE tokenizer"),
     "no tokens": ({"tokenizer_json": {"model": {"type": "WordPiece"}}}, "model.vocab"),
     "an id that is none": (
-        {"tokenizer_json": {"model": {"type": "WordPiece", "vocab": {"[UNK]": "a"}}}}, "model.vocab",
+        {"tokenizer_json": {"model": {"type": "WordPiece", "vocab": {"[UNK]": "a"}}}},
+        "model.vocab",
     ),
     "a damaged step": (
-        {"tokenizer_json": {**tokenizer_json(), "normalizer": {"type": "No"}}}, "(cannot be read|'No')",
+        {"tokenizer_json": {**tokenizer_json(), "normalizer": {"type": "No"}}},
+        "(cannot be read|'No')",
     ),
     "added tokens of another": (
-        {"vocab_txt": VOCAB_TXT, "tokenizer_config_json": {"added_tokens_decoder": {"7": "[MASK]"}}},
+        {
+            "vocab_txt": VOCAB_TXT,
+            "tokenizer_config_json": {"added_tokens_decoder": {"7": "[MASK]"}},
+        },
         r"'\[MASK\]' should have id 7, but this vocabulary gives it 4",
     ),
     "added tokens that are none": (
@@ -254,16 +273,18 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
         "5 is no token",
     ),
     "a config that is no object": (
-        {"vocab_txt": VOCAB_TXT, "tokenizer_config_json": "[1]"}, "JSON array",
+        {"vocab_txt": VOCAB_TXT, "tokenizer_config_json": "[1]"},
+        "JSON array",
     ),
     "a length that is none": (
         {"vocab_txt": VOCAB_TXT, "tokenizer_config_json": {"model_max_length": "long"}},
         "model_max_length='long'",
     ),
     "an added id that is none": (
-        {"vocab_txt": VOCAB_TXT, "added_tokens_json": {"x": "y"}}, "'x' has 'y' for an id",
+        {"vocab_txt": VOCAB_TXT, "added_tokens_json": {"x": "y"}},
+        "'x' has 'y' for an id",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
@@ -288,7 +309,7 @@ def test_the_python_one_refuses_steps_that_it_does_not_know(tmp_path: Path) -> N
     content = {**tokenizer_json(), "normalizer": {"type": "Lowercase"}}
     folder = write(tmp_path / "steps", tokenizer_json=content)
     assert DistilBertTokenizerFast.from_pretrained(folder).tokenize("FOX") == ["fox"]
-    with pytest.raises(TokenizerError, match="'Lowercase'.*DistilBertTokenizerFast"):
+    with pytest.raises(TokenizerError, match=r"'Lowercase'.*DistilBertTokenizerFast"):
         DistilBertTokenizer.from_pretrained(folder)
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import tokenizers
-from words import SPECIAL, VOCABULARY
 
 from distilbert.errors import DistilBertError, InputError, TokenizerError
 from distilbert.text.added import AddedToken
+from words import SPECIAL, VOCABULARY
 
 SIZE = len(VOCABULARY)
 

@@ -2,10 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from words import VOCABULARY
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.errors import DistilBertError
+from words import VOCABULARY
 
 TEXTS = ["the cat sat on the mat", "a cat and a hat", "THE Hat of the cats"] * 5
 

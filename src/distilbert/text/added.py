@@ -68,8 +68,7 @@ class AddedTokens:
     def __init__(self, vocabulary: Vocabulary, normalize: Callable[[str], str]) -> None:
         self._vocabulary = vocabulary
         self._normalize = normalize
-        self._listed: list[AddedToken] = []
-        self._special: list[AddedToken] = []
+        self._special: set[int] = set()  # a token that was special once is never plain again
         self.ids: dict[str, int] = {}
         self.by_id: dict[int, AddedToken] = {}
         self.beyond = 0
@@ -87,20 +86,14 @@ class AddedTokens:
         """
         count = 0
         for token in tokens:
-            if not token.content:
-                continue
-            names = {special.content for special in self._special}
-            if token.special and token.content not in names:
-                self._special.append(token)
-                names.add(token.content)
             id = self._id(token.content)
-            if self.by_id.get(id) == token:
+            if not token.content or self.by_id.get(id) == token:
                 continue
             self.beyond += token.content not in self.ids and token.content not in self._vocabulary
             self.ids[token.content] = id
             self.by_id[id] = token
-            if token.content not in names:
-                self._listed.append(token)
+            if token.special:
+                self._special.add(id)
             count += 1
         self._prepare()
         return count
@@ -117,14 +110,13 @@ class AddedTokens:
     def _prepare(self) -> None:
         raw: dict[str, int] = {}
         normalized: dict[str, int] = {}
-        for token in (*self._special, *self._listed):
-            id = self.ids[token.content]
+        for id, token in self.by_id.items():
             if token.normalized:
                 normalized.setdefault(self._normalize(token.content), id)
             else:
-                raw.setdefault(token.content, id)
+                raw[token.content] = id
         normalized.pop("", None)  # nothing is left of it to look for
-        special = frozenset(self.ids[token.content] for token in self._special)
+        special = frozenset(self._special)
         self.in_text = Search(raw, self.by_id, special) if raw else None
         self.in_normalized = Search(normalized, self.by_id, special) if normalized else None
 
@@ -175,12 +167,14 @@ class Search:
             if token.single_word and not _stands_alone(text, start, end):
                 continue
             if token.lstrip:
-                while start > done and ord(text[start - 1]) in SPACES:
+                while start > 0 and ord(text[start - 1]) in SPACES:
                     start -= 1
+                start = max(start, done)  # the token before may have swallowed the rest
             if token.rstrip:
                 while end < len(text) and ord(text[end]) in SPACES:
                     end += 1
-            yield Part(id, start, end)
+            if start < end:
+                yield Part(id, start, end)
             done = end
 
 

@@ -23,7 +23,7 @@ class DistilBertTokenizer(TokenizerBase):
     do_lower_case, strip_accents (None: as do_lower_case), tokenize_chinese_chars (every Chinese
         character is a word): how text is cleaned.
     do_basic_tokenize: False cuts at white space only and cleans nothing.
-    never_split: words that stay whole.
+    never_split: words that stay whole; in lower case, if the text is lowered.
     clean_up_tokenization_spaces: `decode` also closes the gaps of English contractions.
     kwargs: clean_text, wordpieces_prefix and max_input_chars_per_word as for
         `DistilBertTokenizerFast`; model_max_length, padding_side, truncation_side,
@@ -34,9 +34,9 @@ class DistilBertTokenizer(TokenizerBase):
 
     >>> from distilbert import DistilBertTokenizer
     >>> vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world", "##s"]
-    >>> tokenizer = DistilBertTokenizer(vocabulary, never_split=["World"])
-    >>> tokenizer.tokenize("Hello worlds"), tokenizer.tokenize("Hello World")
-    (['hello', 'world', '##s'], ['hello', '[UNK]'])
+    >>> tokenizer = DistilBertTokenizer(vocabulary, never_split=["hellos"])
+    >>> tokenizer.tokenize("Hello worlds"), tokenizer.tokenize("Hellos world")
+    (['hello', 'world', '##s'], ['[UNK]', 'world'])
     """
 
     vocab_files_names = {"vocab_file": "vocab.txt"}  # noqa: RUF012

@@ -84,7 +84,7 @@ class WordPieceBackend:
     """A whole WordPiece tokenizer without template: a `Backend` in Python.
 
     lowercase, strip_accents (None: as lowercase), chinese, clean: see `Normalizer`.
-    never_split: words that stay whole, as they are written or as they are normalized.
+    never_split: words that stay whole; in lower case, if the text is lowered.
     basic: False cuts at white space only, and normalizes nothing.
     prefix, max_chars: see `WordPiece`.
     """
@@ -110,7 +110,9 @@ class WordPieceBackend:
             )
             self._words = BertWords(normalizer)
             if kept:
-                cleaner = Normalizer(lowercase=False, chinese=chinese, clean=clean)
+                cleaner = Normalizer(
+                    lowercase=lowercase, strip_accents=False, chinese=chinese, clean=clean
+                )
                 self._words = KeptWords(normalizer, cleaner, kept)
         self._vocabulary = vocabulary
         self._keeps_words = bool(kept)

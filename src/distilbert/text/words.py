@@ -94,11 +94,12 @@ class BertWords:
 class KeptWords(BertWords):
     """As `BertWords`, but words of `kept` stay whole, as the reference's Python tokenizer has it.
 
-    A kept word stands between white space or ideographs, as it is written or as it is normalized.
+    A kept word stands between white space or ideographs, with its accents or stripped of them. It
+    is looked for after lower-casing, as in the reference, so only lower case is found then.
     """
 
     def __init__(self, normalizer: Normalizer, cleaner: Normalizer, kept: frozenset[str]) -> None:
-        """cleaner: cleans and spaces out ideographs as `normalizer` does, and nothing else."""
+        """cleaner: does what `normalizer` does, but for stripping accents."""
         super().__init__(normalizer)
         self._cleaner = cleaner
         self._kept = kept

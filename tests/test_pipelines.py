@@ -20,6 +20,8 @@ from distilbert.errors import DistilBertError, FileError, InputError
 from distilbert.pipelines.tasks import TASKS
 from tiny import LABELS, POSITIONS, WORDS, write_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXTS = [
     "Anna sees the old river in Paris.",
     "cat",

@@ -12,6 +12,8 @@ from distilbert import pipeline
 from distilbert.cli.main import COMMANDS, app
 from tiny import LABELS, WORDS, write_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LONG = " ".join(WORDS)
 
 

@@ -23,6 +23,7 @@ def _start(*arguments, **options):
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         **options,
     )
 

@@ -16,8 +16,11 @@ from distilbert import DistilBertTokenizer, DistilBertTokenizerFast, pipeline
 from distilbert.errors import InputError
 from tiny import LABELS, WORDS
 
-# NumPy complains of how the reference makes arrays of tensors when it looks for answers.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # NumPy complains of how the reference makes arrays of tensors when it looks for answers.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 TEXTS = [
     "Anna sees the old river in Paris.",

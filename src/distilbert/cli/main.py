@@ -89,7 +89,7 @@ def run() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _tell(message: Warning | str, *_: object) -> None:
+def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning in one line, without the place in our code that gave it."""
     warn(str(message))
 

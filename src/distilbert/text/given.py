@@ -129,7 +129,7 @@ def _item(text: Any, kinds: str, name: str, row: int | None) -> Item:
     if isinstance(text, str) and kinds != "words":
         return text
     if isinstance(text, (list, tuple)) and kinds != "text":
-        if all(isinstance(part, str) for part in text):
+        if set(map(type, text)) <= {str} or all(isinstance(part, str) for part in text):
             return list(text)
         if kinds == "any" and all(isinstance(part, int) and part >= 0 for part in text):
             return list(text)

@@ -90,6 +90,15 @@ def test_new_files_get_the_permissions_that_the_umask_allows(tmp_path):
     assert (tmp_path / "a").stat().st_mode == plain.stat().st_mode
 
 
+def test_a_file_that_may_only_be_read_is_replaced_and_stays_so(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    path.chmod(0o444)
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
 def test_a_stage_with_an_error_changes_nothing(tmp_path):
     (tmp_path / "a").write_text("old")
 

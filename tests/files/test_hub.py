@@ -1,5 +1,6 @@
 """Hub ids, against a small hub on this machine and against caches filled by hand."""
 
+import hashlib
 import json
 import os
 import re
@@ -271,6 +272,42 @@ def test_where_nothing_is_cached_the_error_says_why_and_what_to_do(tmp_path, how
     assert refused.startswith("FileError: cannot load 'me/public': there is no such folder here")
     assert re.search(reason, refused)
     assert "try again where there is a network" in refused
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_backbone_comes_from_the_hub_if_its_bytes_are_the_known_ones(hub, tmp_path, right):
+    known = FILES["vocab.txt"] if right else b"[PAD]\n[BAD]\n"
+    files = {"vocab.txt": (len(known), hashlib.sha256(known).hexdigest())}
+    code = (
+        "import json, sys\nfrom distilbert.files import backbones\n"
+        "from distilbert.errors import FileError\n"
+        "files = json.loads(sys.argv[1])\n"
+        "entry = backbones.Backbone('', 'me/public', 'no-such-model==1', '', files)\n"
+        "backbones.BACKBONES = {'small': entry}\n"
+        "try: print((backbones.fetch('small') / 'vocab.txt').read_text())\n"
+        "except FileError as error: print(error)"
+    )
+    env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
+    env |= {"HF_HOME": str(tmp_path / "hub"), "HF_ENDPOINT": url(hub), "NO_PROXY": "127.0.0.1"}
+    env |= {"DISTILBERT_HOME": str(tmp_path / "home"), "PIP_NO_INDEX": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(files)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=60,
+    )
+    if right:
+        assert done.stdout.strip() == text("vocab.txt").strip()
+        assert sorted(path.name for path in (tmp_path / "home").iterdir()) == [
+            ".small.lock",
+            "small",
+        ]
+        assert not (tmp_path / "hub" / "hub").exists()  # no second copy in the cache of the hub
+    else:
+        assert "vocab.txt as delivered is not the known file: sha256" in done.stdout
+        assert "pip could not download no-such-model==1" in done.stdout
 
 
 def test_a_required_file_that_the_repository_lacks_is_named(tmp_path):

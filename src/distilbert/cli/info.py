@@ -43,7 +43,7 @@ def info(
         _show(facts, checks)
     else:
         listed = [{"check": one.name, "fine": one.fine, "found": one.found} for one in checks]
-        print(json.dumps({**facts, "checks": listed}, ensure_ascii=False))
+        print(json.dumps({**facts, "checks": listed}, ensure_ascii=False), flush=True)
     if not all(check.fine for check in checks):
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -32,12 +33,18 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # what goes wrong here is told here, and not at Python's end
+            return result
         except BrokenPipeError as error:  # who read our output has enough of it
             _drop_output()
             raise typer.Exit(FINE) from error
         except DistilBertError as error:
             print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(FAILED) from error
+        except OSError as error:  # such as a full disk behind standard output
+            _drop_output()
+            print(f"error: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(FAILED) from error
         except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)
@@ -96,5 +103,5 @@ def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _drop_output() -> None:
     """Let what is still buffered go nowhere, so that Python does not complain at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    with suppress(OSError):  # standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

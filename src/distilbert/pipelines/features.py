@@ -21,8 +21,9 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
     The tokenizer's options may be given as `tokenize_kwargs`. Padding never is part of an answer.
     A model with a head gives its encoder's states.
 
-    >>> features = pipeline("feature-extraction")  # doctest: +SKIP
-    >>> features("A simple test.", return_tensors=True).shape  # doctest: +SKIP
+    >>> from distilbert import pipeline
+    >>> features = pipeline("feature-extraction")
+    >>> features("A simple test.", return_tensors=True).shape
     torch.Size([1, 6, 384])
     """
 

@@ -24,8 +24,9 @@ class SentenceEmbeddingPipeline(Pipeline[EmbeddingOptions]):
 
     One text gives an array of shape (dim,), a list of texts one of shape (texts, dim), float32.
 
-    >>> embed = pipeline("sentence-embedding")  # doctest: +SKIP
-    >>> embed("A simple test.").shape  # doctest: +SKIP
+    >>> from distilbert import pipeline
+    >>> embed = pipeline("sentence-embedding")
+    >>> embed("A simple test.").shape
     (384,)
     """
 

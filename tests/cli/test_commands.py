@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 import distilbert
 from distilbert import pipeline
 from distilbert.cli.main import COMMANDS, app
+from distilbert.files.backbones import cache_home
 from tiny import LABELS, WORDS, write_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -313,6 +315,25 @@ def test_info_fails_a_checkpoint_without_a_tokenizer(call, tmp_path):
     result = call("info", folder)
     assert result.exit_code == 1
     assert not _checks(result)["tokenizer"]["fine"]
+
+
+# On real text -------------------------------------------------------------------------------------
+
+CONSTITUTION = Path(__file__).parents[2] / "examples" / "constitution.txt"
+
+
+@pytest.mark.skipif(not (cache_home() / "minilm").exists(), reason="minilm is not in the cache")
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ("Can the police search my house without a reason?", "Amendment IV:"),
+        ("When were women allowed to vote?", "Amendment XIX"),
+        ("beer and wine are forbidden", "Amendment XVIII"),
+    ],
+)
+def test_search_with_the_default_model_finds_what_is_meant(records, query, place):
+    (found,) = records("search", query, "--in", CONSTITUTION, "--top", "1")
+    assert found["hits"][0]["text"].startswith(place)
 
 
 # Every command ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import transformers
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast, pipeline
 from distilbert.errors import InputError
+from distilbert.files.backbones import cache_home
 from tiny import LABELS, WORDS
 
 pytestmark = [
@@ -389,3 +390,21 @@ def test_a_model_without_the_head_is_refused(tiny_folder):
     assert transformers.pipeline("text-classification", model=folder)("cat")[0]["label"]
     with pytest.raises(InputError, match=r"holds no weights for classifier.bias"):
         pipeline("text-classification", folder)
+
+
+MINILM = cache_home() / "minilm"
+
+
+@pytest.mark.skipif(not MINILM.exists(), reason="minilm is not in the cache")
+def test_sentence_embeddings_of_minilm_are_means_of_the_bert_that_it_is():
+    texts = ["A cat sleeps in the sun.", "Naïve café in 東京 🙂", "", "tax " * 200]
+    tokenizer = transformers.BertTokenizerFast.from_pretrained(MINILM)
+    bert = transformers.BertModel.from_pretrained(MINILM).eval()
+    wanted = []
+    for text in texts:
+        with torch.no_grad():
+            states = bert(**tokenizer(text, return_tensors="pt")).last_hidden_state
+        mean = states[0].mean(0)
+        wanted.append((mean / mean.norm()).numpy())
+    found = pipeline("sentence-embedding", "minilm")(texts)
+    np.testing.assert_allclose(found, np.stack(wanted), atol=1e-5)

@@ -237,8 +237,8 @@ def test_a_bert_saved_here_is_a_distilbert_there(tmp_path):
 
 
 @pytest.mark.diverges(
-    "transformers 4.57.6: a BERT of whole texts is 'corrupted'; here its encoder is loaded, and the "
-    "report says why its classifier is not"
+    "transformers 4.57.6: a BERT of whole texts is 'corrupted'; here its encoder is loaded, and "
+    "the report says why its classifier is not"
 )
 def test_a_bert_classifier_is_never_read_as_ours(tmp_path):
     bert("BertForSequenceClassification").save_pretrained(tmp_path)

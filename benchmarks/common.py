@@ -1,4 +1,4 @@
-"""What every benchmark does: name the machine, let engines take turns, print medians and spreads."""
+"""What every benchmark does: name the machine, let engines take turns, print the medians."""
 
 import os
 import platform
@@ -8,21 +8,24 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
 def describe(*packages: str) -> str:
-    """The machine, its threads and the versions of what is measured, in one line."""
+    """The machine, its limit of threads and the versions of what is measured, in one line."""
     found = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"{package} not installed")
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
-    return f"{_processor()}, {os.cpu_count()} cores, {threads} threads; {', '.join(found)}"
+    threads = os.environ.get("OMP_NUM_THREADS", "unset")
+    return f"{_processor()}, {os.cpu_count()} cores, OMP_NUM_THREADS {threads}; {', '.join(found)}"
 
 
 def _processor() -> str:
@@ -42,21 +45,21 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def take_turns(
-    engines: Mapping[str, Callable[[], float]], rounds: int, warm_up: int = 1
-) -> dict[str, list[float]]:
+    engines: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 1
+) -> dict[str, list[T]]:
     """What each engine measures of itself, once a round, in an order that changes by round.
 
     The machine's speed drifts: engines that take turns meet the same machine. The first `warm_up`
     rounds do not count.
     """
-    taken: dict[str, list[float]] = {name: [] for name in engines}
+    taken: dict[str, list[T]] = {name: [] for name in engines}
     order = list(engines)
     for turn in range(warm_up + rounds):
         random.Random(turn).shuffle(order)
         for name in order:
-            figure = engines[name]()
+            measured = engines[name]()
             if turn >= warm_up:
-                taken[name].append(figure)
+                taken[name].append(measured)
     return taken
 
 

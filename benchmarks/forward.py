@@ -13,8 +13,8 @@ import argparse
 import random
 
 import torch
-from common import describe, report, seconds, take_turns
 
+from common import describe, report, seconds, take_turns
 from distilbert import DistilBertConfig, DistilBertForSequenceClassification, Session
 
 SHAPES = {

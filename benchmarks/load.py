@@ -15,14 +15,15 @@ numbers count (Linux, /proc/self/status):
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+
+from common import describe, take_turns
 
 THREADS = 2
 PACKAGES = {"ours": "distilbert", "reference": "transformers"}
@@ -105,22 +106,14 @@ def main() -> None:
         print(json.dumps(load_once(*arguments.once)))
         return
 
-    import torch
-    import transformers
-
     with tempfile.TemporaryDirectory() as folder:
         size = make_checkpoint(folder)
-        results: dict[str, list[dict[str, float]]] = {name: [] for name in PACKAGES}
-        for run in range(arguments.runs + 1):
-            for name, package in PACKAGES.items():
-                measured: dict[str, Any] = in_fresh_process(package, folder, arguments.dtype)
-                if run:  # the first of each warms the system's cache of files
-                    results[name].append(measured)
-    print(
-        f"host {platform.machine()}, {os.cpu_count()} cores, {THREADS} threads; "
-        f"python {platform.python_version()}, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}"
-    )
+        engines = {
+            name: partial(in_fresh_process, package, folder, arguments.dtype)
+            for name, package in PACKAGES.items()
+        }
+        results = take_turns(engines, arguments.runs)  # the warm-up fills the system's file cache
+    print(describe("distilbert", "transformers", "torch"), f"; {THREADS} threads in each process")
     print(
         f"weights of {size / 2**20:.0f} MiB float32, loaded as {arguments.dtype}; "
         f"1 warm-up and {arguments.runs} runs each, taking turns"

@@ -16,7 +16,7 @@ class Vocabulary(Mapping[str, int]):
     tokens: in the order of their ids, or a mapping to ids that are all different.
     unk: the token that stands for every word that has no pieces; it must be there.
     source: what messages call it, the file's path for instance.
-    Raises TokenizerError for no tokens, a token or an id twice, or a missing `unk`.
+    Raises TokenizerError for no tokens, a token or an id twice, a lone surrogate, or no `unk`.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Vocabulary(Mapping[str, int]):
             self._ids = {token: id for id, token in enumerate(tokens)}
             if len(self._ids) != len(tokens):
                 raise _token_twice(tokens, source)
+        _refuse_surrogates(self._ids, source)
         self._tokens = {id: token for token, id in self._ids.items()}
         if len(self._tokens) != len(self._ids):
             raise _id_twice(self._ids, source)
@@ -117,6 +118,19 @@ def _decode(content: bytes, path: Path) -> str:
             f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; "
             "a vocabulary is UTF-8 text with one token per line"
         ) from error
+
+
+def _refuse_surrogates(ids: Mapping[str, int], source: str) -> None:
+    try:
+        "".join(ids).encode()
+    except UnicodeEncodeError:
+        for token, id in ids.items():
+            if any("\ud800" <= char <= "\udfff" for char in token):
+                raise TokenizerError(
+                    f"{source}: token {token!a} (id {id}) holds a lone surrogate, which no text "
+                    "may hold; replace it"
+                ) from None
+        raise
 
 
 def _token_twice(tokens: Sequence[str], source: str) -> TokenizerError:

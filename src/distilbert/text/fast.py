@@ -23,7 +23,8 @@ class DistilBertTokenizerFast(TokenizerBase):
     """Text to ids and back, on the `tokenizers` library.
 
     vocab_file: path of a vocab.txt, or the vocabulary itself: tokens in the order of their ids, or
-        a mapping from token to id. tokenizer_file: path of a tokenizer.json instead.
+        a mapping from token to id. tokenizer_file: path of a tokenizer.json instead, or what it
+        holds.
     do_lower_case, strip_accents (None: as do_lower_case), tokenize_chinese_chars (every Chinese
         character is a word), clean_text (control characters are left out): how text is cleaned.
     wordpieces_prefix: what marks a piece that goes on a word.
@@ -52,7 +53,7 @@ class DistilBertTokenizerFast(TokenizerBase):
     def __init__(
         self,
         vocab_file: str | os.PathLike[str] | Mapping[str, int] | Sequence[str] | None = None,
-        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_file: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         do_lower_case: bool = True,
         unk_token: Any = "[UNK]",
         sep_token: Any = "[SEP]",
@@ -77,13 +78,13 @@ class DistilBertTokenizerFast(TokenizerBase):
         content, source = None, "the tokenizer_object"
         if given is not None:
             content = json.loads(given.to_str())
+        elif isinstance(tokenizer_file, Mapping):
+            content, source = dict(tokenizer_file), str(kwargs.get("name_or_path", "the mapping"))
         elif tokenizer_file is not None:
             content, source = read_json(tokenizer_file), str(tokenizer_file)
         if content is not None:
-            vocabulary = check_wordpiece(content, source)
-            Vocabulary(
-                vocabulary, unk=read_settings(content).get("unk_token", "[UNK]"), source=source
-            )
+            unk = str(read_settings(content).get("unk_token", "[UNK]"))
+            Vocabulary(check_wordpiece(content, source), unk=unk, source=source)  # for its checks
             content = write_settings(content, settings)
             settings = Settings(**{**asdict(settings), **read_settings(content)})
             backend = LibraryBackend(from_json(content, source))
@@ -117,7 +118,7 @@ class DistilBertTokenizerFast(TokenizerBase):
             return cls(saved.vocab_file, **given)
         for name in ("max_input_chars_per_word", "wordpieces_prefix"):  # the file has them
             given.pop(name, None)
-        return cls(tokenizer_file=saved.tokenizer_file, **given)
+        return cls(tokenizer_file=saved.content, **given)
 
     @property
     def do_lower_case(self) -> bool:

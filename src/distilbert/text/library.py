@@ -147,7 +147,7 @@ def build(vocabulary: Mapping[str, int], settings: Settings) -> tokenizers.Token
 def from_json(content: Mapping[str, Any], source: str) -> tokenizers.Tokenizer:
     """The tokenizer that a tokenizer.json describes. Raises TokenizerError if it cannot be read."""
     try:
-        return tokenizers.Tokenizer.from_str(json.dumps(content))
+        return tokenizers.Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerError(
             f"{source} cannot be read by the tokenizers library {tokenizers.__version__}: {error}; "

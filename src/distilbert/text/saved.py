@@ -12,6 +12,7 @@ from typing import Any
 from distilbert.errors import FileError, TokenizerError
 from distilbert.files.find import Source, locate, read_json
 from distilbert.text.added import AddedToken
+from distilbert.text.given import find_surrogate
 from distilbert.text.settings import check_wordpiece, read_settings
 from distilbert.text.special import MORE, NAMES
 from distilbert.text.vocabulary import Vocabulary
@@ -118,18 +119,22 @@ def read_saved(name_or_path: str | os.PathLike[str], **hub_options: Any) -> Save
         vocab_file=source.path(VOCAB_FILE),
         tokenizer_file=source.path(TOKENIZER_FILE),
     )
+    where = f"{CONFIG_FILE} of {source.where()}"
     config = _read(source, CONFIG_FILE)
-    saved.options = {name: value for name, value in config.items() if name not in _NOT_OPTIONS}
+    kept = {
+        name: value
+        for name, value in config.items()
+        if name not in _NOT_OPTIONS and not (value is None and name in {*NAMES, MORE})
+    }
+    saved.options = {**kept, **_special(kept, where)}
     if "added_tokens_decoder" in config:
-        where = f"{CONFIG_FILE} of {source.where()}"
         saved.options["added_tokens_decoder"] = _added(config["added_tokens_decoder"], where)
     else:
         _read_old_special(source, saved.options)
         _read_old_added(source, saved.options)
         if saved.content is not None:
             _read_added_of_json(saved.content, saved.options)
-    for name in {*NAMES, MORE} & saved.options.keys():
-        saved.options[name] = _special(saved.options[name], saved.options)
+    _say_the_same(saved.options)
     return saved
 
 
@@ -150,28 +155,60 @@ def _added(tokens: Any, where: str) -> dict[int, AddedToken]:
     return found
 
 
-def read_token(value: Any, where: str) -> AddedToken:
-    """An AddedToken from what files write: a string, or an object with its fields."""
+def read_token(value: Any, where: str, *, special: bool = False) -> AddedToken:
+    """An AddedToken from what files write: a string, or an object with its fields.
+
+    special: it is one, whatever the object says. where: for messages.
+    """
+    content = value.get("content") if isinstance(value, Mapping) else value
+    if isinstance(content, str) and find_surrogate(content) is not None:
+        raise TokenizerError(f"{where}: {content!r} holds a lone surrogate, so it is no token")
     if isinstance(value, str):
         return AddedToken(value, special=True)
     if hasattr(value, "content"):
-        return AddedToken.of(value)
-    known = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-    if isinstance(value, Mapping) and isinstance(value.get("content"), str):
-        return AddedToken(**{name: value[name] for name in known if name in value})
-    raise TokenizerError(f"{where}: {value!r} is no token; it has to be a string or an object")
+        return AddedToken.of(value, special=special)
+    if isinstance(value, Mapping) and isinstance(content, str):
+        rules = {name: value[name] for name in _RULES if name in value}
+        if set(map(type, rules.values())) <= {bool}:
+            return AddedToken(
+                content, **{**rules, "special": special or rules.get("special", False)}
+            )
+    raise TokenizerError(
+        f"{where}: {value!r} is no token; it has to be a string, or an object with the string "
+        f"'content' and true or false for {', '.join(_RULES)}"
+    )
+
+
+_RULES = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def _special(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The special tokens among the values of a file: strings and AddedTokens."""
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        value = values.get(name)
+        if value is not None:
+            found[name] = _text_or_token(value, f"{name} in {where}")
+    more = values.get(MORE)
+    if more is not None and not isinstance(more, list):
+        raise TokenizerError(f"{MORE} in {where}: {more!r} has to be a list of tokens")
+    if more is not None:
+        found[MORE] = [_text_or_token(token, f"{MORE} in {where}") for token in more]
+    return found
+
+
+def _text_or_token(value: Any, where: str) -> str | AddedToken:
+    return value if isinstance(value, str) else read_token(value, where, special=True)
 
 
 def _read_old_special(source: Source, options: dict[str, Any]) -> None:
     """special_tokens_map.json: what older files say of special tokens; it wins over the config."""
-    for name, value in _read(source, SPECIAL_FILE).items():
-        if name == MORE and isinstance(value, list):
-            tokens = [*(options.get(MORE) or []), *value]
-            options[MORE] = list({_spelling(token): token for token in tokens}.values())
-        elif isinstance(value, Mapping):
-            options[name] = {**value, "special": True}
-        else:
-            options[name] = value
+    where = f"{SPECIAL_FILE} of {source.where()}"
+    found = _special(_read(source, SPECIAL_FILE), where)
+    if MORE in found:
+        tokens = [*options.get(MORE, []), *found[MORE]]
+        found[MORE] = list({str(token): token for token in tokens}.values())
+    options.update(found)
 
 
 def _read_old_added(source: Source, options: dict[str, Any]) -> None:
@@ -179,11 +216,11 @@ def _read_old_added(source: Source, options: dict[str, Any]) -> None:
     path = source.path(ADDED_FILE)
     if path is None:
         return
-    named = {_spelling(options[name]) for name in NAMES if options.get(name) is not None}
-    named |= {_spelling(token) for token in options.get(MORE) or []}
+    named = {str(options[name]) for name in NAMES if name in options}
+    named |= {str(token) for token in options.get(MORE, [])}
     found = {}
     for token, id in read_json(path).items():
-        if not isinstance(id, int) or id < 0:
+        if type(id) is not int or id < 0:
             raise FileError(f"{str(path)!r}: {token!r} has {id!r} for an id; it has to be a number")
         found[id] = AddedToken(token, special=token in named)
     options["added_tokens_decoder"] = found
@@ -194,29 +231,19 @@ def _read_added_of_json(content: Mapping[str, Any], options: dict[str, Any]) -> 
     where = f"added_tokens of {TOKENIZER_FILE}"
     tokens = content.get("added_tokens") or []
     if not isinstance(tokens, list) or not all(
-        isinstance(token, Mapping) and isinstance(token.get("id"), int) for token in tokens
+        isinstance(token, Mapping) and type(token.get("id")) is int for token in tokens
     ):
         raise TokenizerError(f"{where}: this has to be a list of tokens with ids")
     found = {token["id"]: read_token(token, where) for token in tokens}
     options["added_tokens_decoder"] = {**options.get("added_tokens_decoder", {}), **found}
 
 
-def _spelling(token: Any) -> str:
-    return str(token["content"] if isinstance(token, Mapping) else token)
-
-
-def _special(value: Any, options: Mapping[str, Any]) -> Any:
-    """Special tokens as files write them, with what the added tokens say of the same spelling."""
-    if isinstance(value, list):
-        return [_special(token, options) for token in value]
-    if value is None:
-        return None
+def _say_the_same(options: dict[str, Any]) -> None:
+    """Let special tokens have the rules that the added tokens say of the same spelling."""
     added = options.get("added_tokens_decoder") or {}
-    same = next((token for token in added.values() if token.content == _spelling(value)), None)
-    if same is not None:
-        return same
-    return (
-        value
-        if isinstance(value, str)
-        else read_token({**value, "special": True}, "special tokens")
-    )
+    rules = {token.content: token for token in added.values()}
+    for name in NAMES:
+        if name in options:
+            options[name] = rules.get(str(options[name]), options[name])
+    if MORE in options:
+        options[MORE] = [rules.get(str(token), token) for token in options[MORE]]

@@ -176,13 +176,13 @@ def _plain(value: Any, *, with_type: bool = True, with_special: bool = True) -> 
 
 def _write_json(path: Path, content: Mapping[str, Any], *, sort: bool = True) -> None:
     try:
-        text = json.dumps(content, indent=2, sort_keys=sort, ensure_ascii=False)
-    except TypeError as error:
+        text = json.dumps(content, indent=2, sort_keys=sort, ensure_ascii=False) + "\n"
+        path.write_bytes(text.encode())
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"an option of this tokenizer cannot be written to {path.name}: {error}; "
             "options have to be strings, numbers, lists or dictionaries"
         ) from error
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def _prefix(name: str | None) -> str:

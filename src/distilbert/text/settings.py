@@ -27,6 +27,17 @@ class Settings:
     max_input_chars_per_word: int = 100
     unk_token: str = "[UNK]"
 
+    def __post_init__(self) -> None:
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if type(value) not in kinds:
+                allowed = " or ".join(kind.__name__ for kind in kinds)
+                raise TokenizerError(f"{name}={value!r} has to be of type {allowed}")
+        if self.max_input_chars_per_word < 1:
+            raise TokenizerError(
+                f"max_input_chars_per_word={self.max_input_chars_per_word} has to be 1 or more"
+            )
+
     def options(self) -> dict[str, Any]:
         """The options of the tokenizers' classes that say the same; rare ones only if unusual."""
         found: dict[str, Any] = {name: getattr(self, name) for name in _USUAL}
@@ -37,6 +48,15 @@ class Settings:
         return found
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "do_lower_case": (bool,),
+    "strip_accents": (bool, type(None)),
+    "tokenize_chinese_chars": (bool,),
+    "clean_text": (bool,),
+    "wordpieces_prefix": (str,),
+    "max_input_chars_per_word": (int,),
+    "unk_token": (str,),
+}
 _USUAL = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 _NORMALIZER = {
@@ -67,8 +87,10 @@ def check_wordpiece(content: Mapping[str, Any], source: str) -> dict[str, int]:
             "Take the files of a DistilBERT or BERT checkpoint"
         )
     vocabulary = model.get("vocab")
-    if not isinstance(vocabulary, Mapping) or not all(
-        isinstance(id, int) and not isinstance(id, bool) and id >= 0 for id in vocabulary.values()
+    if (
+        not isinstance(vocabulary, Mapping)
+        or not set(map(type, vocabulary.values())) <= {int}
+        or min(vocabulary.values(), default=0) < 0
     ):
         raise TokenizerError(
             f"{source}: its model.vocab is no object of tokens and ids; take it anew"

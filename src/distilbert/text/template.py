@@ -68,8 +68,8 @@ def read_template(
     """
     if processor is None:
         return Template.bare()
-    kind = processor.get("type")
     try:
+        kind = processor.get("type")
         if kind == "BertProcessing":
             sep, head = str(processor["sep"][0]), str(processor["cls"][0])
             return Template.bert(_known(head, token_id), _known(sep, token_id))
@@ -78,7 +78,9 @@ def read_template(
                 _frame(processor["single"], processor, token_id, ["A"]),
                 _frame(processor["pair"], processor, token_id, ["A", "B"]),
             )
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except TokenizerError:
+        raise  # it is a ValueError too
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise TokenizerError(
             f"the post_processor of this tokenizer.json is damaged: {error!r}"
         ) from error

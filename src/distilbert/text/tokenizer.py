@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from distilbert.errors import TokenizerError
 from distilbert.text.face import TokenizerBase
 from distilbert.text.saved import Saved, read_vocabulary
 from distilbert.text.settings import Settings, check_bert_steps
@@ -66,7 +67,7 @@ class DistilBertTokenizer(TokenizerBase):
             **{name: kwargs.pop(name) for name in _RARE if name in kwargs},
         )
         self.do_basic_tokenize = do_basic_tokenize
-        self.never_split = None if never_split is None else list(never_split)
+        self.never_split = None if never_split is None else _words(never_split)
         self._base = read_vocabulary(vocab_file, str(unk_token))
         backend = WordPieceBackend(
             self._base,
@@ -157,6 +158,16 @@ class DistilBertTokenizer(TokenizerBase):
             "do_basic_tokenize": self.do_basic_tokenize,
             "never_split": self.never_split,
         }
+
+
+def _words(words: Any) -> list[str]:
+    """A list of words. Raises TokenizerError if it is none."""
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise TokenizerError(f"never_split={words!r} has to be a list of words")
+    found = list(words)
+    if not all(isinstance(word, str) for word in found):
+        raise TokenizerError(f"never_split={words!r} has to be a list of words")
+    return found
 
 
 _RARE = ("clean_text", "wordpieces_prefix", "max_input_chars_per_word")

@@ -39,6 +39,19 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
 
 @pytest.fixture
+def tiny_pipeline(tiny_folder: Callable[..., Path]) -> Callable[..., Any]:
+    """`tiny_pipeline(task, **options)`: a pipeline on a tiny random model."""
+    from distilbert import pipeline
+    from tiny import CLASSES, LABELS
+
+    def make(task: str, **options: Any) -> Any:
+        settings = {"id2label": LABELS} if task == "token-classification" else {}
+        return pipeline(task, tiny_folder(CLASSES[task], **settings), **options)
+
+    return make
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Tiny models are computed many times faster by one thread than by several that wait."""
     import torch

@@ -20,6 +20,42 @@ POSITIONS = 64
 
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}
 
+TEXTS = [
+    "Anna sees the old river in Paris.",
+    "cat",
+    "The small mouse finds a big blue stone in the house of Clara and Ben.",
+    "",
+    "never",
+]
+LONG = " ".join(WORDS)
+CLASSES = {
+    "feature-extraction": "DistilBertModel",
+    "sentence-embedding": "DistilBertModel",
+    "sentence-similarity": "DistilBertModel",
+    "text-classification": "DistilBertForSequenceClassification",
+    "token-classification": "DistilBertForTokenClassification",
+    "question-answering": "DistilBertForQuestionAnswering",
+    "fill-mask": "DistilBertForMaskedLM",
+}
+"""The class of model that a task needs."""
+
+INPUTS = {
+    "feature-extraction": TEXTS,
+    "sentence-embedding": TEXTS,
+    "sentence-similarity": [
+        {"source_sentence": text, "sentences": ["a cat", "the sun in Paris"]} for text in TEXTS
+    ],
+    "text-classification": [*TEXTS, {"text": "a cat", "text_pair": "a dog"}],
+    "token-classification": [*TEXTS, LONG * 2],
+    "question-answering": [
+        {"question": question, "context": context}
+        for question in ("who sees the cat?", "where")
+        for context in ("Anna sees the cat in Paris.", " ".join(WORDS * 4), "the sun")
+    ],
+    "fill-mask": ["The [MASK] sleeps.", "[MASK]", "Anna [MASK] the [MASK] of a small old city."],
+}
+"""Inputs for the pipeline of each task, of many lengths."""
+
 
 def write_vocabulary(folder: Path, *, lower_case: bool = True) -> Path:
     """`vocab.txt` and `tokenizer_config.json` of the tiny vocabulary; the path of the former."""

@@ -323,17 +323,15 @@ CONSTITUTION = Path(__file__).parents[2] / "examples" / "constitution.txt"
 
 
 @pytest.mark.skipif(not (cache_home() / "minilm").exists(), reason="minilm is not in the cache")
-@pytest.mark.parametrize(
-    ("query", "place"),
-    [
-        ("Can the police search my house without a reason?", "Amendment IV:"),
-        ("When were women allowed to vote?", "Amendment XIX"),
-        ("beer and wine are forbidden", "Amendment XVIII"),
-    ],
-)
-def test_search_with_the_default_model_finds_what_is_meant(records, query, place):
-    (found,) = records("search", query, "--in", CONSTITUTION, "--top", "1")
-    assert found["hits"][0]["text"].startswith(place)
+def test_search_with_the_default_model_finds_what_is_meant(records):
+    meant = {
+        "Can the police search my house without a reason?": "Amendment IV:",
+        "When were women allowed to vote?": "Amendment XIX",
+        "beer and wine are forbidden": "Amendment XVIII",
+    }
+    found = records("search", *meant, "--in", CONSTITUTION, "--top", "1")
+    for one, place in zip(found, meant.values(), strict=True):
+        assert one["hits"][0]["text"].startswith(place)
 
 
 # Every command ------------------------------------------------------------------------------------

@@ -64,9 +64,20 @@ def test_an_id_out_of_range_is_an_error_with_the_size(id: int, tokenizer: Any) -
             call([5, id])
 
 
-def test_many_rows_are_no_row(tokenizer: Any) -> None:
-    with pytest.raises(InputError, match="batch_decode"):
-        tokenizer.decode([[5], [6]])
+@pytest.mark.parametrize("ids", [[[5], [6]], None, "the", [5, None], 1.5, [1.5]])
+def test_what_are_no_ids_of_a_row_is_an_error(ids: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="ids of one row"):
+        tokenizer.decode(ids)
+    with pytest.raises(InputError, match="ids of one row"):
+        tokenizer.prepare_for_model(ids)
+    with pytest.raises(InputError, match=r"one row|list of rows"):
+        tokenizer.batch_decode([ids] if isinstance(ids, list) else ids)
+
+
+@pytest.mark.parametrize("tokens", [5, ["the", None], [b"the"]])
+def test_what_are_no_tokens_is_an_error(tokens: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="no token"):
+        tokenizer.convert_tokens_to_ids(tokens)
 
 
 def test_special_tokens_are_left_out_on_request(tokenizer: Any) -> None:

@@ -11,6 +11,7 @@ from distilbert.text.given import Batch, read_call, read_many, read_one
 from distilbert.text.options import Options, resolve
 from distilbert.text.padding import pad_encoded
 from distilbert.text.prepare import Preparing
+from distilbert.text.tensors import id_list
 
 Text = str | Sequence[str] | Sequence[Sequence[str]] | None
 Ids = str | Sequence[str] | Sequence[int]
@@ -277,7 +278,10 @@ class Calling(Preparing):
             verbose=verbose,
         )
         return self._prepare(
-            list(ids), None if pair_ids is None else list(pair_ids), options, prepend_batch_axis
+            id_list(ids, "ids"),
+            None if pair_ids is None else id_list(pair_ids, "pair_ids"),
+            options,
+            prepend_batch_axis,
         )
 
     def pad(

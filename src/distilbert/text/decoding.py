@@ -8,7 +8,7 @@ from typing import Any, overload
 from distilbert.errors import InputError
 from distilbert.text.settings import Settings
 from distilbert.text.special import SpecialTokens
-from distilbert.text.tensors import to_lists
+from distilbert.text.tensors import id_list, to_lists
 
 _CONTRACTIONS = (" n't", " 'm", " 's", " 've", " 're")
 _MARKS = (" .", " ?", " !", " ,")
@@ -25,7 +25,7 @@ class Decoding(SpecialTokens):
         """The id of a token, or of each; the unknown token's where there is no such token."""
         if tokens is None:
             return None
-        if isinstance(tokens, str):
+        if isinstance(tokens, str) or not isinstance(tokens, Iterable):
             return self._id_or_unknown(tokens)
         return [self._id_or_unknown(token) for token in tokens]
 
@@ -46,7 +46,7 @@ class Decoding(SpecialTokens):
         if isinstance(ids, int):
             return self._token_of(ids)
         skipped = self._skipped() if skip_special_tokens else frozenset()
-        return [self._token_of(id) for id in ids if id not in skipped]
+        return [self._token_of(id) for id in id_list(ids, "ids") if id not in skipped]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Tokens as text: pieces joined to words, words by spaces, no space before `.,?!`.
@@ -79,11 +79,8 @@ class Decoding(SpecialTokens):
         ('[CLS] hello worlds [SEP]', 'hello')
         """
         ids = to_lists(token_ids)
-        if isinstance(ids, list) and any(isinstance(id, list) for id in ids):
-            raise InputError("decode takes the ids of one row; use batch_decode for many")
-        tokens = self.convert_ids_to_tokens(
-            [ids] if isinstance(ids, int) else ids, skip_special_tokens
-        )
+        ids = [ids] if isinstance(ids, int) else id_list(ids, "token_ids")
+        tokens = self.convert_ids_to_tokens(ids, skip_special_tokens)
         text = self.convert_tokens_to_string(tokens)
         clean = clean_up_tokenization_spaces
         if self.clean_up_tokenization_spaces if clean is None else clean:
@@ -98,9 +95,12 @@ class Decoding(SpecialTokens):
         **kwargs: Any,
     ) -> list[str]:
         """`decode` of each row of a list or tensor."""
+        rows = to_lists(sequences)
+        if not isinstance(rows, list):
+            raise InputError(f"sequences has to be a list of rows of ids, not {rows!r}")
         return [
             self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs)
-            for row in to_lists(sequences)
+            for row in rows
         ]
 
     @staticmethod

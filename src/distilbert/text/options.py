@@ -78,7 +78,9 @@ def resolve(
     but neither the caller nor the tokenizer names one, nothing is padded or truncated (said once).
     Raises InputError for values that are unknown, or that cannot go together.
     """
-    side = check_side(padding_side or tokenizer.padding_side, "padding_side")
+    side = check_side(
+        tokenizer.padding_side if padding_side is None else padding_side, "padding_side"
+    )
     max_length = None if max_length is None else _count("max_length", max_length, least=0)
     stride = _count("stride", stride, least=0)
     if pad_to_multiple_of is not None:
@@ -153,8 +155,8 @@ def truncate_strategy(truncation: Any) -> str:
 
 def check_side(side: Any, name: str) -> str:
     """`side` if it is one. Raises InputError otherwise."""
-    if side in SIDES:
-        return str(side)
+    if isinstance(side, str) and side in SIDES:
+        return side
     raise InputError(f"{name}={side!r} is unknown; give 'right' or 'left'")
 
 

@@ -166,7 +166,7 @@ class SpecialTokens:
         >>> tokenizer.add_tokens(["covid"]), tokenizer.tokenize("a covid"), len(tokenizer)
         (1, ['a', 'covid'], 7)
         """
-        if not new_tokens and not isinstance(new_tokens, AddedToken):
+        if isinstance(new_tokens, str) and not new_tokens:
             return 0
         many = new_tokens if isinstance(new_tokens, (list, tuple)) else [new_tokens]
         tokens = check_tokens(many, "new_tokens")
@@ -226,7 +226,8 @@ class SpecialTokens:
         return self.backend.token_id(str(unknown)) if id is None and unknown is not None else id
 
     def _token_of(self, id: int) -> str:
-        token = self.backend.id_token(id) if isinstance(id, int) and id >= 0 else None
+        known = isinstance(id, int) and 0 <= id < 2**32
+        token = self.backend.id_token(id) if known else None
         if token is None:
             raise InputError(
                 f"id {id!r} is not in the vocabulary, which has {len(self.backend)} tokens "

@@ -49,6 +49,15 @@ def kind_of(value: Any) -> str | None:
     return {"torch": "pt", "numpy": "np"}.get(module)
 
 
+def id_list(value: Any, name: str) -> list[int]:
+    """The ids of one row, from a list or a tensor of one dimension. Raises InputError otherwise."""
+    ids = to_lists(value)
+    if isinstance(ids, list) and set(map(type, ids)) <= {int}:
+        return ids
+    what = "many rows" if isinstance(ids, list) and isinstance(ids[0], list) else repr(value)[:60]
+    raise InputError(f"{name} has to be the ids of one row: a list of whole numbers, not {what}")
+
+
 def _tensor(name: str, value: Any, kind: str) -> Any:
     if kind_of(value) == kind:
         return value

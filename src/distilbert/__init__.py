@@ -54,7 +54,19 @@ _HOMES = {
     "Session": "engine.session",
     "pipeline": "pipelines",
 }
-_ROOMS = ("config", "errors", "files", "text", "layout", "flow", "outputs", "model", "engine")
+_ROOMS = (
+    "config",
+    "errors",
+    "files",
+    "text",
+    "layout",
+    "flow",
+    "outputs",
+    "model",
+    "engine",
+    "pipelines",
+    "cli",
+)
 
 __all__ = [*_HOMES]  # noqa: PLE0604
 

@@ -109,6 +109,9 @@ def test_a_session_shares_the_weights_and_leaves_the_model_as_it_was():
         model.get_input_embeddings().weight.mul_(2)
     assert not torch.equal(first, s.means(ROWS))
     assert not s.means(ROWS).requires_grad
+    weight = torch.ones(24, requires_grad=True)
+    (s.hidden(ROWS)[0] @ weight).sum().backward()  # answers can be trained on
+    assert weight.grad.abs().sum() > 0
 
 
 def test_threads_share_a_session():

@@ -325,6 +325,7 @@ def test_values_that_are_no_numbers_are_reported_and_logged(folder, value, caplo
     _, report = load_pretrained(DistilBertModel, folder)
     assert report.not_finite == [key]
     assert not report.complete
+    report.log()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert f"{key} is not finite (NaN or infinity)" in caplog.text
 

@@ -91,7 +91,7 @@ class Session:
                 check_ids(ids, self.config.vocab_size)
                 found = run(ids, Packed(tuple(len(rows[row]) for row in batch)))
             for row, answer in zip(batch, found, strict=True):
-                answers[row] = answer.float().cpu()
+                answers[row] = answer.float().cpu().clone()  # its own, and ready for autograd
             if progress is not None:
                 progress(len(batch))
         return answers  # type: ignore[return-value]

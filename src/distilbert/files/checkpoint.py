@@ -98,7 +98,6 @@ def load_pretrained(
     _assign(model, found, weights, fresh, target, wanted_device, report)
     if wanted_dtype is not None:
         settings.dtype = str(target).removeprefix("torch.")
-    report.log()
     return model.eval(), report
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -214,7 +215,10 @@ def _read_pickled(paths: list[Path]) -> Weights:
 def _unpickle(path: Path) -> Any:
     mapped = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            # torch warns of its own storages when it puts a damaged one into an error's message
+            warnings.filterwarnings("ignore", "TypedStorage is deprecated", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except _UNPICKLING as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise FileError(

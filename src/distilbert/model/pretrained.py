@@ -100,6 +100,7 @@ class DistilBertPreTrainedModel(nn.Module):
             ConfigError: The configuration cannot work.
         """
         model, report = load_pretrained(cls, pretrained_model_name_or_path, **kwargs)
+        report.log()
         return (model, report.as_dict()) if output_loading_info else model
 
     def save_pretrained(

@@ -40,9 +40,7 @@ class FeatureExtractionPipeline(Pipeline[FeatureOptions]):
         if not rows:
             return []
         states = [hidden[None] for hidden in self.session.hidden(rows, progress=progress)]
-        if options.return_tensors:
-            return [state.clone() for state in states]  # those of inference cannot be trained on
-        return [state.tolist() for state in states]
+        return states if options.return_tensors else [state.tolist() for state in states]
 
     def spelled(self, options: dict[str, Any]) -> dict[str, Any]:
         return unpack_tokenizer_options(options, "tokenize_kwargs")

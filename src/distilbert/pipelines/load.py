@@ -87,6 +87,7 @@ def load_model(task: Task, name: Name, **settings: Any) -> Any:
 
     model, report = load_pretrained(task.model_class(), name, **settings)
     check_head(task, str(name), [*report.missing, *(key for key, _, _ in report.mismatched)])
+    report.log()
     return model
 
 

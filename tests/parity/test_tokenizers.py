@@ -131,7 +131,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         (["who jumped", "what"], ["the quick brown fox jumped over the lazy dog", "a b"]),
         {
             "truncation": "only_second",
-            "max_length": 9,
+            "max_length": 12,
             "stride": 2,
             "return_overflowing_tokens": True,
             **EVERYTHING,

@@ -160,8 +160,8 @@ BAD_CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     ),
     "a stride that fills the row": (
         ("a b c",),
-        {"truncation": True, "max_length": 5, "stride": 3},
-        "stride=3 has to be smaller",
+        {"truncation": True, "max_length": 5, "stride": 4},
+        "stride=4 is more than the 3 tokens",
     ),
     "a maximum that is no multiple": (
         ("a",),

@@ -42,6 +42,7 @@ def assemble(
     With overflow a text may give several rows, its windows. alone: without tensors and overflow,
     the values of the only row are not in a list of one.
     """
+    check_stride(options, template.single)
     ids: list[list[int]] = []
     texts: list[int] = []  # which text each row is a window of
     frames: list[Frame] = []
@@ -89,10 +90,21 @@ def _values(rows: list[Row], texts: list[int], options: Options) -> dict[str, An
     return values
 
 
+def check_stride(options: Options, frame: Frame) -> None:
+    """Raises InputError if windows of rows of one text could not share `stride` tokens."""
+    room = room_of(options, frame)
+    if room is not None and options.stride > room:
+        raise InputError(
+            f"stride={options.stride} is more than the {room} tokens that fit beside the "
+            f"{frame.size} special ones in a row of max_length={options.max_length}; "
+            "lower stride or raise max_length"
+        )
+
+
 def room_of(options: Options, frame: Frame) -> int | None:
     """How many pieces fit in a row beside its special tokens; None if nothing is cut.
 
-    Raises InputError if the special tokens alone do not fit, or no window could move on.
+    Raises InputError if the special tokens alone do not fit.
     """
     if options.truncation == "do_not_truncate" or options.max_length is None:
         return None
@@ -101,12 +113,6 @@ def room_of(options: Options, frame: Frame) -> int | None:
         raise InputError(
             f"max_length={options.max_length} is too small for the {frame.size} special tokens "
             "of a row; raise it, or pass add_special_tokens=False"
-        )
-    if options.stride and options.stride >= room:
-        raise InputError(
-            f"stride={options.stride} has to be smaller than the {room} tokens that fit beside the "
-            f"{frame.size} special ones in a row of max_length={options.max_length}; "
-            "lower stride or raise max_length"
         )
     return room
 

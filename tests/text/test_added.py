@@ -115,6 +115,13 @@ def test_the_first_of_two_that_are_normalized_alike_is_found() -> None:
     assert tokens("FOO foo", AddedToken("Foo"), AddedToken("foo")) == ["Foo", "Foo"]
 
 
+@pytest.mark.diverges("tokenizers 0.23.3: panics, as the second token lies in what the first took")
+def test_white_space_that_was_swallowed_is_not_found_again() -> None:
+    backend = WordPieceBackend(Vocabulary(VOCABULARY))
+    backend.add([AddedToken("<e>", rstrip=True), AddedToken("  ", lstrip=True)])
+    assert backend.pieces("<e>     a").offsets == [(0, 8), (8, 9)]
+
+
 @pytest.mark.diverges("transformers 4.57.6, fast: spells a token with the white space it swallowed")
 def test_tokens_are_spelled_as_they_were_added() -> None:
     assert tokens("a [MASK]", AddedToken("[MASK]", lstrip=True, special=True)) == ["a", "[MASK]"]
@@ -122,7 +129,7 @@ def test_tokens_are_spelled_as_they_were_added() -> None:
 
 CONTENTS = [
     "a", "ab", "abc", "New York", "é", "[X]", " [Y] ", "中", "가", "ᄀ", "<e1>", "<e>", "1", "_",
-    "foo bar", "ß", "İ", "--", "\t",
+    "foo bar", "ß", "İ", "--",
 ]  # fmt: skip
 PARTS = [
     "a", "b", "c", "A", " ", "  ", "\t", "New York", "new  york", "É", "e\u0301", "[X]", " [Y] ",
@@ -160,12 +167,7 @@ def test_made_up_tokens_are_found_where_the_library_finds_them(
     )
     if splitting:
         ours, library.encode_special_tokens = ours.splitting_special(), True
-    try:
-        wanted = library.encode(texts, is_pretokenized=True, add_special_tokens=False)
-    except BaseException as error:  # the library may panic where two tokens swallow one space
-        if type(error).__name__ != "PanicException":
-            raise
-        return
+    wanted = library.encode(texts, is_pretokenized=True, add_special_tokens=False)
     assert ours.pieces_of_words(texts) == Pieces(wanted.ids, wanted.offsets, wanted.word_ids)
     assert_alike(ours, library, texts)
 

@@ -175,7 +175,7 @@ class Search:
                     end += 1
             if start < end:
                 yield Part(id, start, end)
-            done = end
+                done = end
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:

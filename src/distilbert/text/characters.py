@@ -29,11 +29,12 @@ class Ranges:
         for first, last in zip(self._first, self._last, strict=True):
             yield from range(first, last + 1)
 
-    def pattern(self) -> str:
-        """The same set as the inside of a character class of a regular expression."""
+    def pattern(self, *, below: int = 0x110000) -> str:
+        """The code points under `below`, as the inside of a character class of `re`."""
         return "".join(
             f"\\U{first:08x}-\\U{last:08x}"
             for first, last in zip(self._first, self._last, strict=True)
+            if last < below
         )
 
 

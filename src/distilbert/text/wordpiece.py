@@ -243,7 +243,8 @@ class WordPieceBackend:
         count = self._put_words(pieces, self._words.words(chunk), 0)
         if pieces.offsets == [(0, len(chunk))]:
             return pieces.ids[0]
-        return _ChunkPieces(tuple(pieces.ids), tuple(pieces.offsets), tuple(pieces.words), count)
+        starts, ends = zip(*pieces.offsets, strict=True) if pieces.offsets else ((), ())
+        return _ChunkPieces(tuple(pieces.ids), starts, ends, tuple(pieces.words), count)
 
     def _put_text(self, pieces: Pieces, text: str, shift: int, count: int) -> int:
         """Append what `text` becomes, which begins at `shift`; the count of words after it."""
@@ -261,7 +262,7 @@ class WordPieceBackend:
             else:
                 start = shift + at
                 ids += found.ids
-                for first, last in found.offsets:
+                for first, last in zip(found.starts, found.ends, strict=True):
                     offsets.append((start + first, start + last))
                 for word in found.words:
                     words.append(count + word)
@@ -316,7 +317,8 @@ class _ChunkPieces(NamedTuple):
     """What one chunk becomes, if it is not one piece: all counted from the start of the chunk."""
 
     ids: tuple[int, ...]
-    offsets: tuple[tuple[int, int], ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
     words: tuple[int, ...]
     word_count: int
 

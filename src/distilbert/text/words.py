@@ -50,12 +50,18 @@ class Words(Protocol):
         ...
 
 
-_MARK = characters.PUNCTUATION.pattern()
+def _compile_word(below: int) -> re.Pattern[str]:
+    mark = characters.PUNCTUATION.pattern(below=below)
+    space = characters.SPACES.pattern(below=below)
+    return re.compile(f"[^{mark}{space}]+|[{mark}]")
+
+
+_ASCII_WORD = _compile_word(below=0x80)
+_BASIC_WORD = _compile_word(below=0x10000)  # of the basic plane: twice as quick as the next
+_WORD = _compile_word(below=0x110000)
 _SPACE = characters.SPACES.pattern()
-_WORD = re.compile(f"[^{_MARK}{_SPACE}]+|[{_MARK}]")
 _NOT_SPACE = re.compile(f"[^{_SPACE}]+")
 _CHUNK = re.compile(r"\S+")  # as str.split() has it
-_ASCII_WORD = re.compile(r"[^!-/:-@\[-`{-~\t-\r ]+|[!-/:-@\[-`{-~]")
 
 
 _SPLIT_AT = [chr(code) for code in (*characters.SPACES, *range(0x1C, 0x20))]
@@ -156,4 +162,6 @@ def _spans(pattern: re.Pattern[str], text: str) -> list[tuple[str, int, int]]:
 
 
 def _word_pattern(normalized: str) -> re.Pattern[str]:
-    return _ASCII_WORD if normalized.isascii() else _WORD
+    if normalized.isascii():
+        return _ASCII_WORD
+    return _BASIC_WORD if max(normalized) < "\U00010000" else _WORD

@@ -72,6 +72,6 @@ def report(taken: Mapping[str, list[float]], unit: str, against: str, scale: flo
         ratio = statistics.median(a / b for a, b in zip(figures, taken[against], strict=True))
         low, middle, high = min(figures), statistics.median(figures), max(figures)
         print(
-            f"  {name:<32} {middle * scale:10.1f} {unit:<10} "
-            f"({low * scale:.1f} to {high * scale:.1f})   {ratio:5.2f} × {against}"
+            f"  {name:<32} {middle * scale:10,.4g} {unit:<10} "
+            f"({low * scale:,.4g} to {high * scale:,.4g})   {ratio:5.2f} × {against}"
         )

@@ -5,10 +5,9 @@ Run it in an environment that has transformers:
     python benchmarks/tokenization.py [--texts 512] [--rounds 7] [--batch 64]
 
 Texts are SQuAD contexts where ../shared/data lies beside the repository, else the README's
-paragraphs. All tokenizers go through the same batches in one process and take turns, in an order
-that changes from round to round, after one round that does not count. Each begins every round anew:
-the Python one remembers words that it has seen, and would otherwise know all of them by then. What
-it does once it knows them is a line of its own.
+paragraphs. All tokenizers go through the same batches in one process and take turns. Each begins
+every round anew: the Python one remembers words that it has seen, and would otherwise know all of
+them by then. What it does once it knows them is a line of its own.
 """
 
 # Not named tokenize.py: beside other scripts that would hide Python's own module of that name.
@@ -18,19 +17,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
-import platform
-import random
-import statistics
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data"
+from common import ROOT, SHARED, describe, report, seconds, take_turns
+from distilbert import DistilBertTokenizer as OurPython
+from distilbert import DistilBertTokenizerFast as OurFast
 
 CALLS: dict[str, dict[str, Any]] = {
     "lists": {},
@@ -68,40 +61,21 @@ def vocabulary(folder: Path, samples: list[str]) -> Path:
     if packed.exists():
         path.write_bytes(gzip.decompress(packed.read_bytes()))
     else:
-        from distilbert import DistilBertTokenizerFast
-
-        blank = DistilBertTokenizerFast(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+        blank = OurFast(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
         blank.train_new_from_iterator(samples, 8000, show_progress=False).save_vocabulary(folder)
     return path
 
 
-def measure(
-    makers: dict[str, Callable[[], Any]],
-    arguments: dict[str, Any],
-    batches: list[list[str]],
-    rounds: int,
-) -> dict[str, list[float]]:
-    """Seconds of each tokenizer for all batches, in each round."""
-    taken: dict[str, list[float]] = {name: [] for name in makers}
-    order = list(makers)
-    for turn in range(rounds + 1):
-        random.Random(turn).shuffle(order)
-        for name in order:
-            tokenizer = makers[name]()
-            seconds = go(tokenizer, arguments, batches)
-            if turn:  # the first round warms up
-                taken[name].append(seconds)
-            if turn and name == "ours, Python":
-                again = go(tokenizer, arguments, batches)
-                taken.setdefault("ours, Python, warm", []).append(again)
-    return taken
-
-
 def go(tokenizer: Any, arguments: dict[str, Any], batches: list[list[str]]) -> float:
-    start = time.perf_counter()
-    for batch in batches:
-        tokenizer(batch, **arguments)
-    return time.perf_counter() - start
+    """Characters per second."""
+    size = sum(len(text) for batch in batches for text in batch)
+    return size / seconds(lambda: [tokenizer(batch, **arguments) for batch in batches])
+
+
+def warm(tokenizer: Any, arguments: dict[str, Any], batches: list[list[str]]) -> float:
+    """The same for a tokenizer that has seen these words before, as a server's has."""
+    go(tokenizer, arguments, batches)
+    return go(tokenizer, arguments, batches)
 
 
 def main() -> None:
@@ -111,55 +85,36 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     options = parser.parse_args()
 
-    import tokenizers
-
-    import distilbert
-
-    try:
-        import transformers
-    except ImportError:
-        transformers = None
-        print("transformers is not installed: no comparison", file=sys.stderr)
+    import transformers
 
     kind, samples = texts(options.texts)
     batches = [samples[at : at + options.batch] for at in range(0, len(samples), options.batch)]
-    size = sum(len(text) for text in samples)
+    print(describe("distilbert", "transformers", "tokenizers"))
     print(
-        f"{platform.node()}: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, tokenizers {tokenizers.__version__}, "
-        f"TOKENIZERS_PARALLELISM={os.environ.get('TOKENIZERS_PARALLELISM', 'unset')}, "
-        f"RAYON_NUM_THREADS={os.environ.get('RAYON_NUM_THREADS', 'unset')}"
-    )
-    print(
-        f"{len(samples)} {kind}, {size:,} characters, batches of {options.batch}, "
-        f"1 round of warm-up, {options.rounds} rounds, taking turns"
+        f"{len(samples)} {kind}, {sum(map(len, samples)):,} characters, batches of "
+        f"{options.batch}; a fresh tokenizer each time; median of {options.rounds}, one warm-up"
     )
     with TemporaryDirectory() as folder:
         path = str(vocabulary(Path(folder), samples))
-        makers: dict[str, Callable[[], Any]] = {
-            "ours, fast": lambda: distilbert.DistilBertTokenizerFast(path),
-            "ours, Python": lambda: distilbert.DistilBertTokenizer(path),
-        }
-        if transformers is not None:
-            makers["reference, fast"] = lambda: transformers.DistilBertTokenizerFast(path)
-            makers["reference, Python"] = lambda: transformers.DistilBertTokenizer(path)
         for call, arguments in CALLS.items():
-            able = dict(makers)
-            if "offsets" in call:
-                able.pop("reference, Python", None)  # it has none
-            report(call, measure(able, arguments, batches, options.rounds), size)
-
-
-def report(call: str, taken: dict[str, list[float]], size: int) -> None:
-    print(f"\n{call}")
-    medians = {name: statistics.median(times) for name, times in taken.items()}
-    for name, times in taken.items():
-        low, high = size / max(times) / 1e6, size / min(times) / 1e6
-        peer = medians.get(f"reference, {name.rpartition(' ')[2]}")
-        ratio = f"  {peer / medians[name]:5.2f} x the reference" if peer and "ours" in name else ""
-        print(
-            f"  {name:18} {size / medians[name] / 1e6:7.2f} MB/s  ({low:.2f} to {high:.2f}){ratio}"
-        )
+            engines = {
+                "distilbert, fast": lambda a=arguments: go(OurFast(path), a, batches),
+                "transformers, fast": lambda a=arguments: go(
+                    transformers.DistilBertTokenizerFast(path), a, batches
+                ),
+                "distilbert, Python": lambda a=arguments: go(OurPython(path), a, batches),
+                "distilbert, Python, warm": lambda a=arguments: warm(OurPython(path), a, batches),
+            }
+            if "offsets" not in call:  # the reference's Python tokenizer has none
+                engines["transformers, Python"] = lambda a=arguments: go(
+                    transformers.DistilBertTokenizer(path), a, batches
+                )
+            taken = take_turns(engines, options.rounds)
+            print(f"\n{call}: million characters per second")
+            report(taken, "M/s", "transformers, fast", 1e-6)
+            if "transformers, Python" in taken:
+                ours = ("distilbert, Python", "transformers, Python")
+                report({name: taken[name] for name in ours}, "M/s", ours[1], 1e-6)
 
 
 if __name__ == "__main__":

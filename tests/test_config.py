@@ -70,6 +70,12 @@ def test_labels_follow_from_whatever_is_given():
         ({"pruned_heads": {0: [12]}}, r"pruned_heads is \{0: \[12\]\}; allowed"),
         ({"pruned_heads": {6: [0]}}, r"by layer \(0 to 5\)"),
         ({"pruned_heads": {0: list(range(12))}}, r"not all of them"),
+        ({"id2label": {0: ["a"]}}, r"a label is \['a'\]; allowed: text, or a number"),
+        ({"id2label": {0: "\ud800"}}, r"a label is '\\ud800'"),
+        ({"dtype": "foo"}, r"dtype is 'foo'; allowed: None, float32"),
+        ({"torch_dtype": 5}, r"dtype is '?5'?; allowed"),
+        ({"is_decoder": True}, r"is_decoder is True; allowed: false: an encoder"),
+        ({"chunk_size_feed_forward": -1}, r"chunk_size_feed_forward is -1"),
         ({"to_dict": 1}, r"cannot hold the key 'to_dict'"),
     ],
 )
@@ -200,6 +206,50 @@ def test_json_holds_only_what_differs_unless_all_is_asked_for():
 def test_a_setting_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no setting 'n_layer'"):
         DistilBertConfig().n_layer  # noqa: B018
+
+
+def test_labels_that_are_changed_later_are_brought_to_one_form_or_refused():
+    config = DistilBertConfig()
+    config.id2label = {"0": "a", "1": "b"}
+    config.validate()
+    assert config.id2label == {0: "a", 1: "b"}
+    config.id2label = {0: "x", 5: "y"}
+    with pytest.raises(ConfigError, match="without gaps"):
+        config.validate()
+    config = DistilBertConfig()
+    config.update({"id2label": {"0": "x", "1": "y", "2": "z"}})
+    assert (config.label2id, config.num_labels) == ({"x": 0, "y": 1, "z": 2}, 3)
+    config.update({"num_labels": 3})
+    assert config.id2label[0] == "x"
+    config.update({"num_labels": 4})
+    assert config.id2label[0] == "LABEL_0"
+
+
+def test_null_in_a_file_means_the_default():
+    config = DistilBertConfig.from_dict({"return_dict": None, "output_attentions": None})
+    assert (config.return_dict, config.output_attentions) == (True, False)
+
+
+def test_torchscript_models_give_tuples():
+    assert DistilBertConfig(torchscript=True).use_return_dict is False
+
+
+def test_what_trainers_of_any_model_ask_for_is_there():
+    config = DistilBertConfig()
+    assert config.get_text_config() is config
+    assert (config.is_decoder, config.is_encoder_decoder, config.sep_token_id) == (False,) * 2 + (
+        None,
+    )
+    assert config._name_or_path == ""
+
+
+def test_a_configuration_is_not_saved_onto_a_file(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(FileError, match="taken"):
+        DistilBertConfig().save_pretrained(tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+    with pytest.raises(ConfigError, match="huggingface_hub"):
+        DistilBertConfig().save_pretrained(tmp_path, push_to_hub=True)
 
 
 def test_changing_a_configuration_never_changes_another():

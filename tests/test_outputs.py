@@ -24,7 +24,7 @@ def test_an_output_is_a_dictionary_of_what_is_not_none(output):
     assert output.get("attentions") is None
     assert dict(**output)["logits"] is output.logits
     assert [name for name, _ in output.items()] == ["loss", "logits"]
-    assert output.values()[1] is output.logits
+    assert list(output.values())[1] is output.logits
 
 
 def test_an_output_unpacks_by_slice_and_indexes_by_place_and_name(output):
@@ -44,6 +44,14 @@ def test_items_follow_attributes_and_attributes_items(output):
     output["loss"] = torch.tensor(1.0)
     assert output.loss == 1
     assert list(output) == ["loss", "logits"]  # in the order of the fields, whenever it was set
+    late = SequenceClassifierOutput(logits=torch.ones(2))
+    late.loss = torch.zeros(1)
+    assert list(late.keys()) == [name for name, _ in late.items()] == ["loss", "logits"]
+    rebuilt = pytree.tree_unflatten(*pytree.tree_flatten(late))
+    assert rebuilt.loss is late.loss
+    assert rebuilt.logits is late.logits
+    with pytest.raises(KeyError, match="has no field 'foo'"):
+        late["foo"] = 3
     output.update(loss=torch.tensor(2.0))
     assert output.loss == output[0] == 2
 

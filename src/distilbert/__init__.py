@@ -54,19 +54,8 @@ _HOMES = {
     "Session": "engine.session",
     "pipeline": "pipelines",
 }
-_ROOMS = (
-    "config",
-    "errors",
-    "files",
-    "text",
-    "layout",
-    "flow",
-    "outputs",
-    "model",
-    "engine",
-    "pipelines",
-    "cli",
-)
+_ROOMS = ("errors", "settings", "config", "outputs", "layout", "flow", "text", "files", "model")
+_ROOMS += ("engine", "pipelines", "cli")
 
 __all__ = [*_HOMES]  # noqa: PLE0604
 

@@ -69,6 +69,7 @@ class DistilBertConfig:
         "num_attention_heads": "n_heads",
         "num_hidden_layers": "n_layers",
         "torch_dtype": "dtype",
+        "_name_or_path": "name_or_path",
     }
 
     vocab_size: int
@@ -88,6 +89,8 @@ class DistilBertConfig:
     return_dict: bool
     output_hidden_states: bool
     output_attentions: bool
+    torchscript: bool
+    chunk_size_feed_forward: int
     tie_word_embeddings: bool
     dtype: str | None
     pruned_heads: dict[int, list[int]]
@@ -115,8 +118,11 @@ class DistilBertConfig:
         **kwargs: Any,
     ) -> None:
         given = {name: value for name, value in locals().items() if name in OWN_DEFAULTS}
-        settings = {**copy.deepcopy(dict(SHARED_DEFAULTS)), **given, **_canonical(kwargs)}
-        self.name_or_path = str(settings.pop("name_or_path", settings.pop("_name_or_path", "")))
+        settings = {**copy.deepcopy(dict(SHARED_DEFAULTS)), **given}
+        for name, value in _canonical(kwargs).items():
+            if value is not None or settings.get(name) is None:  # files say null for "the default"
+                settings[name] = value
+        self.name_or_path = str(settings.pop("name_or_path", ""))
         settings.pop("model_type", None)
         settings.pop("transformers_version", None)
         one_count_of_labels(settings)
@@ -151,10 +157,18 @@ class DistilBertConfig:
     @property
     def use_return_dict(self) -> bool:
         """Whether a forward pass returns an output object rather than a tuple."""
-        return self.return_dict
+        return self.return_dict and not self.torchscript
+
+    def get_text_config(self, decoder: bool = False) -> "Self":
+        """This configuration: the model is all text. (Trainers ask models of every kind.)"""
+        return self
 
     def validate(self) -> None:
-        """Raises ConfigError unless a model can be built and run with these values."""
+        """Raises ConfigError unless a model can be built and run with these values.
+
+        Brings those that have several spellings to one: labels, dtypes, pruned heads.
+        """
+        self.dtype = dtype_name(self.dtype)
         for name, accepts, allowed in CHECKS:
             value = getattr(self, name)
             if not accepts(value):
@@ -169,7 +183,7 @@ class DistilBertConfig:
                 f"pad_token_id is {self.pad_token_id}; allowed: an id below "
                 f"vocab_size ({self.vocab_size}), or None"
             )
-        self.dtype = dtype_name(self.dtype)
+        self.id2label, self.label2id = labels(None, self.id2label, self.label2id)
         self.pruned_heads = pruned_heads(self.pruned_heads, self.n_layers, self.n_heads)
 
     # Reading ---------------------------------------------------------------------------------
@@ -304,16 +318,33 @@ class DistilBertConfig:
         with writing(Path(json_file_path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Writes `config.json` into a folder, which is made if it is not there."""
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.to_json_file(folder / CONFIG_NAME)
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False
+    ) -> None:
+        """Writes `config.json` into a folder, which is made if it is not there.
+
+        Raises FileError if it cannot be; ConfigError for `push_to_hub`, which is not done here.
+        """
+        if push_to_hub:
+            raise ConfigError(
+                "push_to_hub is not done here; save into a folder, and upload that with "
+                "huggingface_hub.upload_folder"
+            )
+        self.to_json_file(Path(save_directory) / CONFIG_NAME)
 
     def update(self, config_dict: Mapping[str, Any]) -> None:
         """Replaces settings. Raises ConfigError, and changes nothing, if the result cannot work."""
+        changes = _canonical(config_dict)
         updated = copy.deepcopy(self)
-        for name, value in config_dict.items():
+        if changes.keys() & set(LABEL_SETTINGS):
+            one_count_of_labels(changes)
+            kept = without_replaced_labels(self.__dict__, changes)
+            if "id2label" not in kept:
+                changes["id2label"], changes["label2id"] = labels(
+                    *(changes.get(name) for name in LABEL_SETTINGS)
+                )
+            changes.pop("num_labels", None)
+        for name, value in changes.items():
             setattr(updated, name, value)
         updated.validate()
         self.__dict__ = updated.__dict__

@@ -39,12 +39,16 @@ class Output(OrderedDict[str, Any]):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if value is not None:
-            super().__setitem__(name, value)
-        elif name in self.keys():
-            super().__delitem__(name)
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        if name in names:
+            super().clear()  # so that items keep the order of the fields, whichever came last
+            for each in names:
+                if self.__dict__.get(each) is not None:
+                    super().__setitem__(each, self.__dict__[each])
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if name not in (field.name for field in fields(self)):  # type: ignore[arg-type]
+            raise KeyError(f"{type(self).__name__} has no field {name!r}")
         setattr(self, name, value)
 
     def __getitem__(self, key: Any) -> Any:
@@ -62,15 +66,6 @@ class Output(OrderedDict[str, Any]):
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are not None, in the order of the fields."""
         return tuple(self.values())
-
-    def values(self) -> Any:
-        return [self.__dict__[name] for name in self]
-
-    def items(self) -> Any:
-        return [(name, self.__dict__[name]) for name in self]
-
-    def __iter__(self) -> Any:
-        return iter([f.name for f in fields(self) if self.__dict__[f.name] is not None])  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
         return type(self), tuple(self.__dict__[f.name] for f in fields(self))  # type: ignore[arg-type]

@@ -25,11 +25,16 @@ ACTIVATIONS = (
     "swish",
     "tanh",
 )
+DTYPES = ("float32", "float16", "bfloat16", "float64")
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 # What every model of the field has, with its default; a file names only those that differ.
 SHARED_DEFAULTS: Mapping[str, Any] = {
     "return_dict": True,
+    "torchscript": False,
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "chunk_size_feed_forward": 0,
     "output_hidden_states": False,
     "output_attentions": False,
     "tie_word_embeddings": True,
@@ -40,7 +45,10 @@ SHARED_DEFAULTS: Mapping[str, Any] = {
     "task_specific_params": None,
     "problem_type": None,
     "tokenizer_class": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
     "pad_token_id": None,
+    "sep_token_id": None,
 }
 DEFAULT_LABELS = 2
 LABEL_SETTINGS = ("num_labels", "id2label", "label2id")
@@ -70,11 +78,21 @@ def labels(
         raise ConfigError(
             f"id2label numbers its labels {sorted(names)}; allowed: 0, 1, 2, … without gaps"
         )
+    for label in names.values():
+        if not _is_label(label):
+            raise ConfigError(f"a label is {label!r}; allowed: text, or a number")
     names = dict(sorted(names.items()))
     return names, numbers if label2id is not None else {label: i for i, label in names.items()}
 
 
+def _is_label(label: object) -> bool:
+    if isinstance(label, str):
+        return not any("\ud800" <= char <= "\udfff" for char in label)  # no file can hold these
+    return isinstance(label, (int, float))
+
+
 def one_count_of_labels(overrides: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a number of labels and their names are given, and disagree."""
     count, names = overrides.get("num_labels"), overrides.get("id2label")
     if count is not None and isinstance(names, Mapping) and len(names) != count:
         raise ConfigError(
@@ -97,6 +115,7 @@ def without_replaced_labels(
 
 
 def pruned_heads(heads: Any, layers: int, count: int) -> dict[int, list[int]]:
+    """Heads that are gone, in order, by layer. Raises ConfigError for what cannot be pruned."""
     try:
         pruned = {int(layer): sorted({int(h) for h in hs}) for layer, hs in dict(heads).items()}
     except (TypeError, ValueError):
@@ -110,8 +129,9 @@ def pruned_heads(heads: Any, layers: int, count: int) -> dict[int, list[int]]:
     return {layer: hs for layer, hs in pruned.items() if hs}
 
 
-def dtype_name(dtype: Any) -> str | None:
-    return None if dtype is None else str(dtype).removeprefix("torch.")
+def dtype_name(dtype: Any) -> Any:
+    """A dtype of torch by its name: `torch.float16` → "float16"; None stays."""
+    return dtype if dtype is None else str(dtype).removeprefix("torch.")
 
 
 def _positive(value: object) -> bool:
@@ -125,6 +145,10 @@ def _share(value: object) -> bool:
 def _spread(value: object) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and math.isfinite(value) and value >= 0  # type: ignore[arg-type, operator]
+
+
+def _is_false(value: object) -> bool:
+    return value is False
 
 
 _POSITIVE = "a whole number of at least 1"
@@ -142,12 +166,16 @@ CHECKS: tuple[_Check, ...] = (
         lambda value: value is None or _positive(value) or (value == 0 and value is not False),
         "an id of the vocabulary, or None",
     ),
+    ("dtype", (None, *DTYPES).__contains__, f"None, {', '.join(DTYPES)}"),
+    *((name, _is_false, "false: an encoder") for name in ("is_decoder", "is_encoder_decoder")),
+    ("chunk_size_feed_forward", lambda v: v == 0 or _positive(v), "0 for none, or a whole number"),
     ("problem_type", (None, *PROBLEM_TYPES).__contains__, f"None, {', '.join(PROBLEM_TYPES)}"),
     *(
         (name, lambda value: isinstance(value, bool), "true or false")
         for name in (
             "sinusoidal_pos_embds",
             "return_dict",
+            "torchscript",
             "output_hidden_states",
             "output_attentions",
             "tie_word_embeddings",

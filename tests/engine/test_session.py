@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,7 +131,15 @@ def test_threads_share_a_session():
         ([[2, 3], []], "row 1 has 0 tokens; this model reads 1 to 8"),
         ([[2] * 9], "row 0 has 9 tokens; .* cut the text"),
         ([[2, 50]], "id 50 is not in the vocabulary of 50"),
-        ([[2, -1]], "id -1 is not in the vocabulary of 50"),
+        ([[2, -1]], "row 0: id -1 is not in the vocabulary of 50"),
+        ([[2, 3], [2**70]], "row 1: id 1180591620717411303424 is not in the vocabulary"),
+        ([[2, 3], [2, None]], r"row 1 is \[2, None\]: .* allowed: a list of ids"),
+        ([None], "row 0 is None"),
+        ([2, 3], "row 0 is 2"),
+        ([[2.5]], r"row 0 is \[2.5\]"),
+        (["abc"], "row 0 is 'abc': text is no list of ids"),
+        (None, "rows are a NoneType; allowed: a list of lists of ids"),
+        ({"a": [1]}, "rows are a dict"),
     ],
 )
 def test_rows_that_cannot_be_read_are_told(rows, message):
@@ -143,7 +152,23 @@ def test_a_model_without_a_head_has_no_logits():
         session().logits(ROWS)
 
 
-@pytest.mark.parametrize("budget", [0, -5, 1.5])
+def test_rows_may_be_tensors_arrays_and_come_from_a_generator():
+    s = session()
+    expected = s.means(ROWS)
+    assert torch.equal(s.means(torch.tensor(row) for row in ROWS), expected)
+    assert torch.equal(s.means([np.array(row, np.int32) for row in ROWS]), expected)
+    assert torch.equal(s.means([list(np.array(row)) for row in ROWS]), expected)
+
+
+def test_a_session_is_made_of_a_model_and_the_tokenizer_that_belongs_to_it():
+    with pytest.raises(InputError, match="runs a model of this package, not a str"):
+        Session("minilm", TOKENIZER)
+    model = session("DistilBertForMaskedLM").model
+    with pytest.raises(InputError, match=r"answers at masks, but the tokenizer \(NoneType\)"):
+        Session(model, None)
+
+
+@pytest.mark.parametrize("budget", [0, -5, 1.5, True])
 def test_a_budget_must_be_a_number_of_tokens(budget):
     with pytest.raises(InputError, match="token_budget is"):
         session(budget=budget)

@@ -4,6 +4,7 @@ import copy
 import functools
 import pickle
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from distilbert import (
     InputError,
 )
 from distilbert import DistilBertForSequenceClassification as Classifier
+from distilbert.flow import Flow
+from distilbert.layout import Padded
 
 HEADED = (
     "DistilBertForMaskedLM",
@@ -92,6 +95,7 @@ def test_inputs_that_cannot_be_used_are_told_by_name(inputs, message):
         ("DistilBertForTokenClassification", [[0] * 6] * 3, r"\(3, 6\); allowed: \(3, 7\)"),
         ("DistilBertForMaskedLM", [[50] * 7] * 3, "label 50 is no class; allowed: 0 to 49"),
         ("DistilBertForMultipleChoice", [0, 2, 1], "label 2 is no class; allowed: 0 to 1"),
+        ("DistilBertForTokenClassification", [[0.7] * 7] * 3, "labels are of type torch.float32"),
     ],
 )
 def test_labels_that_cannot_be_scored_are_told(name, labels, message):
@@ -102,6 +106,22 @@ def test_labels_that_cannot_be_scored_are_told(name, labels, message):
 def test_choices_need_an_axis_of_their_own():
     with pytest.raises(InputError, match=r"shape \(3, 7\); allowed: \(rows, choices, columns\)"):
         tiny("DistilBertForMultipleChoice")(*batch())
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"start_positions": torch.ones(2).long()}, r"start_positions have shape \(2,\)"),
+        ({"end_positions": torch.ones(3)}, "end_positions are of type torch.float32"),
+        ({"start_positions": [1, 2, 3]}, "start_positions is a list"),
+    ],
+)
+def test_places_of_answers_that_cannot_be_scored_are_told(labels, message):
+    places = {"start_positions": torch.ones(3).long(), "end_positions": torch.ones(3).int()}
+    model = tiny("DistilBertForQuestionAnswering")
+    assert model(*batch(), **places).loss.isfinite()
+    with pytest.raises(InputError, match=message):
+        model(*batch(), **{**places, **labels})
 
 
 def test_models_are_built_of_their_own_configuration():
@@ -252,6 +272,107 @@ def test_two_threads_do_not_disturb_each_other():
 
 
 # Their face ----------------------------------------------------------------------------------
+
+
+def test_labels_that_do_not_fit_settle_nothing():
+    model = tiny("DistilBertForSequenceClassification")
+    with pytest.raises(InputError, match="allowed for multi_label_classification"):
+        model(*batch(), labels=torch.tensor([0.0, 1.0, 1.0]))
+    assert model.config.problem_type is None
+    assert model(*batch(), labels=torch.tensor([0, 1, 1])).loss.isfinite()
+
+
+def test_a_traced_model_minds_masks_that_it_was_not_traced_with():
+    model = tiny("DistilBertForSequenceClassification", torchscript=True)
+    ids, mask = batch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is on its way out, and still what old tools use
+        traced = torch.jit.trace(model, (ids, torch.ones_like(mask)))
+    torch.testing.assert_close(traced(ids, mask)[0], model(ids, mask)[0])
+
+
+def test_tensors_without_values_go_through():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        model = tiny()
+        assert model(*batch()).last_hidden_state.shape == (3, 7, 24)
+    with torch.device("meta"):
+        meta = DistilBertModel(tiny().config)
+    assert meta(*(x.to("meta") for x in batch())).last_hidden_state.shape == (3, 7, 24)
+
+
+def test_layers_of_ones_own_keep_what_they_were_made_with():
+    class Mine(Classifier):
+        def __init__(self, config):
+            super().__init__(config)
+            self.scale = torch.nn.Parameter(torch.full((3,), 5.0))
+            self.norm = torch.nn.BatchNorm1d(4)
+            self.register_buffer("counts", torch.tensor([1, 9]))
+            self.extra = torch.nn.Linear(24, 500)
+            self.init_weights()
+
+    model = Mine(tiny().config)
+    assert model.scale.tolist() == [5.0] * 3
+    assert model.counts.tolist() == [1, 9]
+    assert model.norm.weight.tolist() == [1.0] * 4
+    torch.testing.assert_close(model.extra.weight.std(), torch.tensor(0.3), rtol=0.05, atol=0)
+
+
+def test_hidden_states_are_not_kept_where_nobody_asks():
+    model, (ids, mask) = tiny(n_layers=5), batch()
+    states, alive = [], []
+
+    def note(block, inputs, outputs):
+        states.append(weakref.ref(outputs[0]))
+        alive.append(sum(state() is not None for state in states))
+
+    for block in model.transformer.layer:
+        block.register_forward_hook(note)
+    with torch.inference_mode():
+        model(ids, mask)
+        assert max(alive) <= 2
+        states.clear()
+        model(ids, mask, output_hidden_states=True)
+        assert max(alive) == 5
+
+
+def test_chosen_tokens_and_hidden_states_cannot_both_be_asked_for():
+    model, (ids, _) = tiny(), batch()
+    layout = Padded()
+    with pytest.raises(InputError, match="ask for one or the other"):
+        model.encode(ids, Flow(layout, hidden_states=True), layout.read_first(ids))
+
+
+def test_feed_forward_in_chunks_gives_the_same_numbers():
+    whole, chunked = tiny(), tiny(chunk_size_feed_forward=2)
+    assert_close(chunked(*batch()), whole(*batch()))
+    calls = []
+    chunked.transformer.layer[0].ffn.lin1.register_forward_hook(lambda *_: calls.append(1))
+    chunked(*batch())
+    assert len(calls) == 4  # 7 columns
+
+
+def test_frozen_embeddings_can_let_gradients_through():
+    model = tiny().train()
+    model.get_input_embeddings().requires_grad_(False)
+    model.get_position_embeddings().requires_grad_(False)
+    seen = []
+    model.embeddings.LayerNorm.register_forward_hook(
+        lambda _, x, y: seen.append(x[0].requires_grad)
+    )
+    model.enable_input_require_grads()
+    model(*batch())
+    model.disable_input_require_grads()
+    model(*batch())
+    assert seen == [True, False]
+
+
+def test_memory_is_told_in_bytes():
+    model = tiny()
+    assert model.get_memory_footprint() == 4 * model.num_parameters()
+    assert model.half().get_memory_footprint() == 2 * model.num_parameters()
+    assert not model.can_generate()
 
 
 def test_the_first_labels_settle_the_kind_of_problem():

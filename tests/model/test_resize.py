@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,8 +89,13 @@ def test_the_padding_id_cannot_be_cut_away():
 
 def test_the_vocabulary_follows_embeddings_that_are_replaced():
     model = tiny(DistilBertForMaskedLM)
+    with torch.no_grad():
+        model.vocab_projector.bias.normal_()
+    bias = model.vocab_projector.bias.clone()
     model.set_input_embeddings(torch.nn.Embedding(60, 24))
     assert model.config.vocab_size == 60
+    assert model(IDS).logits.shape == (1, 4, 60)
+    assert model.vocab_projector.bias.tolist() == [*bias.tolist(), *[0.0] * 10]
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     model.set_output_embeddings(torch.nn.Linear(24, 60))
     assert model(IDS).logits.shape == (1, 4, 60)
@@ -128,6 +134,21 @@ def test_sinusoids_are_continued_and_stay_frozen():
     assert not table.requires_grad
     assert (table[0] == 7).all()
     assert torch.equal(table[1:], sinusoids(20, 24)[1:])
+
+
+def test_learned_positions_are_not_continued_by_sinusoids_whatever_the_configuration_says():
+    model = tiny(sinusoidal_pos_embds=True)  # as published models that a teacher's positions fill
+    model.get_position_embeddings().weight.data.normal_(0, 0.3)
+    model.resize_position_embeddings(1008)
+    new = model.get_position_embeddings().weight[8:]
+    torch.testing.assert_close(new.std(), torch.tensor(0.3), rtol=0.05, atol=0)
+
+
+def test_sizes_may_be_whole_numbers_of_numpy():
+    model = tiny()
+    model.resize_token_embeddings(np.int64(60))
+    model.resize_position_embeddings(np.int32(10))
+    assert type(model.config.vocab_size) is type(model.config.max_position_embeddings) is int
 
 
 @pytest.mark.parametrize("count", [0, -3, "9", True])

@@ -1,7 +1,8 @@
 """A model and its tokenizer, ready to answer: the package's one way to run inference."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import index
 from typing import Any
 
 import torch
@@ -11,10 +12,9 @@ from torch import Tensor
 from distilbert.errors import InputError
 from distilbert.layout import Packed, Read
 from distilbert.model.for_tasks import ForTask
-from distilbert.model.inputs import check_ids
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 
-Rows = Sequence[Sequence[int]]
+Rows = Iterable[Sequence[int]]
 Progress = Callable[[int], None]
 
 TOKEN_BUDGET = 2048
@@ -41,7 +41,18 @@ class Session:
         *,
         token_budget: int = TOKEN_BUDGET,
     ) -> None:
-        if not isinstance(token_budget, int) or token_budget < 1:
+        if not isinstance(model, DistilBertPreTrainedModel):
+            raise InputError(
+                f"a session runs a model of this package, not a {type(model).__name__}; load one, "
+                "such as DistilBertModel.from_pretrained(…)"
+            )
+        reads_masks = isinstance(model, ForTask) and model.task.reads == "masks"
+        if reads_masks and getattr(tokenizer, "mask_token_id", None) is None:
+            raise InputError(
+                f"a {type(model).__name__} answers at masks, but the tokenizer "
+                f"({type(tokenizer).__name__}) has no mask token; give the model's own tokenizer"
+            )
+        if not isinstance(token_budget, int) or isinstance(token_budget, bool) or token_budget < 1:
             raise InputError(
                 f"token_budget is {token_budget!r}; allowed: a whole number of at least 1"
             )
@@ -83,12 +94,11 @@ class Session:
         run: Callable[[Tensor, Packed], Sequence[Tensor]],
         progress: Progress | None,
     ) -> list[Tensor]:
-        self._check(rows)
+        rows = self._checked(rows)
         answers: list[Tensor | None] = [None] * len(rows)
         for batch in self._batches(rows):
             ids = torch.tensor([i for row in batch for i in rows[row]], device=self.model.device)
             with torch.inference_mode():
-                check_ids(ids, self.config.vocab_size)
                 found = run(ids, Packed(tuple(len(rows[row]) for row in batch)))
             for row, answer in zip(batch, found, strict=True):
                 answers[row] = answer.float().cpu().clone()  # its own, and ready for autograd
@@ -96,7 +106,7 @@ class Session:
                 progress(len(batch))
         return answers  # type: ignore[return-value]
 
-    def _batches(self, rows: Rows) -> Iterator[list[int]]:
+    def _batches(self, rows: list[list[int]]) -> Iterator[list[int]]:
         """Numbers of rows, longest first, so that memory is at its peak at once or never."""
         batch: list[int] = []
         tokens = 0
@@ -126,14 +136,39 @@ class Session:
         read = layout.read(ids == self.tokenizer.mask_token_id)
         return torch.split(self.model.logits(self._encode(ids, layout, read)), list(read.counts))
 
-    def _check(self, rows: Rows) -> None:
-        if not len(rows):
+    def _checked(self, rows: Rows) -> list[list[int]]:
+        """The rows as lists of ids. Raises InputError, naming the row that cannot be read."""
+        if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
+            raise InputError(f"rows are a {type(rows).__name__}; allowed: a list of lists of ids")
+        checked = [_ids(number, row) for number, row in enumerate(rows)]
+        if not checked:
             raise InputError("there are no rows; give at least one")
-        limit = self.config.max_position_embeddings
-        for number, row in enumerate(rows):
+        limit, words = self.config.max_position_embeddings, self.config.vocab_size
+        for number, row in enumerate(checked):
             if not 0 < len(row) <= limit:
                 raise InputError(
                     f"row {number} has {len(row)} tokens; this model reads 1 to {limit}; cut the "
                     "text (truncation=True), or into overlapping windows (stride=…, "
                     "return_overflowing_tokens=True)"
                 )
+            if min(row) < 0 or max(row) >= words:
+                wrong = next(i for i in row if not 0 <= i < words)
+                raise InputError(
+                    f"row {number}: id {wrong} is not in the vocabulary of {words} ids "
+                    f"(0 to {words - 1}); use the tokenizer that belongs to this model"
+                )
+        return checked
+
+
+def _ids(number: int, row: Any) -> list[int]:
+    """One row as whole numbers of Python, which tensors and arrays of ids become."""
+    try:
+        if isinstance(row, (str, bytes)):
+            raise TypeError("text is no list of ids")
+        ids = row.tolist() if hasattr(row, "tolist") else list(row)
+        return ids if {*map(type, ids)} <= {int} else [*map(index, ids)]
+    except TypeError as error:
+        raise InputError(
+            f"row {number} is {row!r:.60}: {error}; allowed: a list of ids, whole numbers "
+            "(a tokenizer makes them)"
+        ) from None

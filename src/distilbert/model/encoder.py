@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from distilbert.config import DistilBertConfig
+from distilbert.errors import InputError
 from distilbert.flow import Flow
 from distilbert.layout import Layout, Padded, Read
-from distilbert.model.inputs import check_head_mask, check_inputs
+from distilbert.model.inputs import check_head_mask, check_inputs, has_values
 from distilbert.model.layers import Block, Embeddings
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.outputs import BaseModelOutput
@@ -42,16 +42,24 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, flow: Flow, read: Read | None = None) -> Encoded:
         """x: embeddings (rows, columns, dim). With `read`, the last layer is of those tokens."""
-        states, attentions = [x], []
+        states = [x] if flow.hidden_states else []
+        attentions: list[Tensor] = []
         last = len(self.layer) - 1
+        if read is not None and (flow.hidden_states or flow.attentions):
+            raise InputError(
+                "hidden states and attentions need every token, but the last layer is to be "
+                "computed for those read alone; ask for one or the other"
+            )
         for i, block in enumerate(self.layer):
             wanted = read if i == last else None
             if self.checkpointing is not None and self.training:
                 x, probabilities = checkpoint(block, x, flow, wanted, **self.checkpointing)
             else:
                 x, probabilities = block(x, flow, wanted)
-            states.append(x)
-            attentions.append(probabilities)
+            if flow.hidden_states:  # kept only where asked for: they are most of the memory
+                states.append(x)
+            if flow.attentions:
+                attentions.append(probabilities)
         return Encoded(
             x,
             tuple(states) if flow.hidden_states else None,
@@ -166,6 +174,6 @@ def _real(mask: Tensor | None) -> Tensor | None:
     if mask is None:
         return None
     real = mask != 0
-    if not torch.compiler.is_compiling() and bool(real.all()):
+    if has_values(mask) and bool(real.all()):
         return None
     return real

@@ -14,6 +14,7 @@ from distilbert.errors import ConfigError, InputError
 from distilbert.model import tasks
 from distilbert.model.encoder import DistilBertModel
 from distilbert.model.heads import answer
+from distilbert.model.inputs import check_tensor
 from distilbert.model.layers import ACTIVATIONS, EPSILON, Linear
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.outputs import Output
@@ -132,8 +133,15 @@ class DistilBertForMaskedLM(ForLabels):
         return {"vocab_projector.weight"} if self.config.tie_word_embeddings else set()
 
     def tie_weights(self) -> None:
-        if self.config.tie_word_embeddings:
-            self.vocab_projector.weight = self.get_input_embeddings().weight
+        if not self.config.tie_word_embeddings:
+            return
+        table, projector = self.get_input_embeddings().weight, self.vocab_projector
+        projector.weight = table
+        more = len(table) - len(projector.bias)
+        if more:
+            bias = nn.functional.pad(projector.bias.data, (0, more))
+            projector.bias = nn.Parameter(bias, projector.bias.requires_grad)
+            projector.out_features = len(table)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, dim) → (…, vocabulary)"""
@@ -297,7 +305,9 @@ class DistilBertForMultipleChoice(ForLabels):
         position_ids: Tensor | None = None,
     ) -> Outputs:
         """input_ids: (rows, choices, columns), as all inputs; labels: (rows,) the right choice."""
-        choices = _choices(input_ids, 3) or _choices(inputs_embeds, 4)
+        for name, given in (("attention_mask", attention_mask), ("position_ids", position_ids)):
+            _choices(name, given, 3)
+        choices = _choices("input_ids", input_ids, 3) or _choices("inputs_embeds", inputs_embeds, 4)
         return self._run(
             _flat(input_ids),
             _flat(attention_mask),
@@ -312,13 +322,14 @@ class DistilBertForMultipleChoice(ForLabels):
         )
 
 
-def _choices(x: Tensor | None, axes: int) -> int:
+def _choices(name: str, x: Tensor | None, axes: int) -> int:
     """How many choices each row of a batch has; 0 where there is no batch."""
     if x is None:
         return 0
+    check_tensor(name, x)
     if x.ndim != axes:
         allowed = "(rows, choices, columns" + (", dim)" if axes == 4 else ")")
-        raise InputError(f"the batch has shape {tuple(x.shape)}; allowed: {allowed}")
+        raise InputError(f"{name} has shape {tuple(x.shape)}; allowed: {allowed}")
     return x.shape[1]
 
 

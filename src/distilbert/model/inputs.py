@@ -1,7 +1,7 @@
 """Checks of what a forward pass is given, so that an error speaks of inputs and not of tensors.
 
-A compiler that traces a model follows no values: it is told shapes, and what depends on values
-(the range of ids) is left out.
+What traces a model (a compiler, `torch.jit.trace`, tensors without values) follows shapes alone:
+what depends on values (the range of ids) is left out there.
 """
 
 import torch
@@ -11,6 +11,17 @@ from distilbert.config import DistilBertConfig
 from distilbert.errors import InputError
 
 _WHOLE = (torch.int64, torch.int32)
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether a decision may depend on what is in the tensor: nothing traces it, and it is real."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        or tensor.is_meta
+        or type(tensor) not in (Tensor, torch.nn.Parameter)
+        or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    )
 
 
 def check_inputs(
@@ -27,12 +38,14 @@ def check_inputs(
             "give exactly one of them"
         )
     if ids is not None:
-        _check_whole("input_ids", ids)
+        check_whole("input_ids", ids)
         _check_shape("input_ids", ids, ("rows", "columns"))
         shape = ids.shape
     elif embeds is not None:
-        _check_tensor("inputs_embeds", embeds)
+        check_tensor("inputs_embeds", embeds)
         _check_shape("inputs_embeds", embeds, ("rows", "columns", "dim"))
+        if not embeds.is_floating_point():
+            raise InputError(f"inputs_embeds are of type {embeds.dtype}; allowed: a floating type")
         if embeds.shape[2] != config.dim:
             raise InputError(
                 f"inputs_embeds are {embeds.shape[2]} wide; this model's width is {config.dim}"
@@ -49,7 +62,7 @@ def check_inputs(
             f"max_length={config.max_position_embeddings}) or lengthen the model "
             f"(resize_position_embeddings({columns}))"
         )
-    if torch.compiler.is_compiling():
+    if ids is not None and not has_values(ids):
         return
     if 0 in shape:
         raise InputError(
@@ -73,7 +86,7 @@ def check_ids(ids: Tensor, vocab_size: int) -> None:
 
 def check_head_mask(config: DistilBertConfig, head_mask: Tensor) -> None:
     """Raises InputError unless the mask has a factor for every head of the unpruned model."""
-    _check_tensor("head_mask", head_mask)
+    check_tensor("head_mask", head_mask)
     allowed = [(config.n_heads,), (config.n_layers, config.n_heads)]
     if tuple(head_mask.shape) not in allowed:
         raise InputError(
@@ -89,7 +102,7 @@ def check_head_mask(config: DistilBertConfig, head_mask: Tensor) -> None:
 def _check_mask(mask: Tensor | None, rows: int, columns: int) -> None:
     if mask is None:
         return
-    _check_tensor("attention_mask", mask)
+    check_tensor("attention_mask", mask)
     if mask.ndim != 2 or mask.shape[0] != rows or mask.shape[1] != columns:
         raise InputError(
             f"attention_mask has shape {tuple(mask.shape)}; allowed: that of the batch, "
@@ -98,14 +111,14 @@ def _check_mask(mask: Tensor | None, rows: int, columns: int) -> None:
 
 
 def _check_positions(positions: Tensor, rows: int, columns: int, limit: int) -> None:
-    _check_whole("position_ids", positions)
+    check_whole("position_ids", positions)
     _check_shape("position_ids", positions, ("rows", "columns"))
     if positions.shape[1] != columns or positions.shape[0] not in (1, rows):
         raise InputError(
             f"position_ids have shape {tuple(positions.shape)}; allowed: {(rows, columns)} or "
             f"{(1, columns)}"
         )
-    if torch.compiler.is_compiling() or not positions.numel():
+    if not has_values(positions) or not positions.numel():
         return
     low, high = torch.aminmax(positions)
     if low < 0 or high >= limit:
@@ -123,13 +136,15 @@ def _check_shape(name: str, tensor: Tensor, axes: tuple[str, ...]) -> None:
         )
 
 
-def _check_whole(name: str, tensor: Tensor) -> None:
-    _check_tensor(name, tensor)
+def check_whole(name: str, tensor: Tensor) -> None:
+    """Raises InputError unless this is a tensor of whole numbers that can index."""
+    check_tensor(name, tensor)
     if tensor.dtype not in _WHOLE:
         raise InputError(f"{name} are of type {tensor.dtype}; allowed: whole numbers, torch.long")
 
 
-def _check_tensor(name: str, value: object) -> None:
+def check_tensor(name: str, value: object) -> None:
+    """Raises InputError unless this is a tensor."""
     if not isinstance(value, Tensor):
         raise InputError(
             f"{name} is a {type(value).__name__}; allowed: a torch.Tensor "

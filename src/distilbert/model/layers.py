@@ -165,8 +165,14 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         self.lin2 = Linear(config.hidden_dim, config.dim)
         self.dropout = nn.Dropout(config.dropout)
+        self.chunk = config.chunk_size_feed_forward
 
     def forward(self, x: Tensor, flow: Flow) -> Tensor:
+        if self.chunk:  # less memory at once, for the same numbers
+            return torch.cat([self._transform(part) for part in x.split(self.chunk, -2)], -2)
+        return self._transform(x)
+
+    def _transform(self, x: Tensor) -> Tensor:
         out: Tensor = self.dropout(self.lin2(self.activation(self.lin1(x))))
         return out
 
@@ -192,7 +198,12 @@ class Block(nn.Module):
 
 
 def initialise(module: nn.Module, name: str, spread: float) -> None:
-    """Fills parameter `name` of a layer as a fresh model has it: N(0, spread²), 0 or 1."""
+    """Fills parameter `name` of a layer as a fresh model has it: N(0, spread²), 0 or 1.
+
+    Layers of other kinds, which a class of one's own may have, keep what they were made with.
+    """
+    if not isinstance(module, (nn.Linear, nn.Embedding, nn.LayerNorm)):
+        return
     parameter: Tensor = getattr(module, name)
     with torch.no_grad():
         if isinstance(module, nn.LayerNorm):

@@ -43,11 +43,18 @@ class DistilBertPreTrainedModel(nn.Module):
     def post_init(self) -> None:
         """Initialises what was built, ties what is tied. On the meta device only the latter."""
         if self.device.type != "meta":
-            self.initialise(self.state_dict().keys())
+            self.initialise(name for name, _ in self.named_parameters())
         self.tie_weights()
 
+    def init_weights(self) -> None:
+        """Another name of `post_init`."""
+        self.post_init()
+
     def initialise(self, keys: Iterable[str]) -> None:
-        """Fills the parameters of these names as a fresh model has them."""
+        """Fills the parameters of these names as a fresh model has them.
+
+        Those of layers that are no Linear, Embedding or LayerNorm are left as they are.
+        """
         for key in keys:
             owner, _, name = key.rpartition(".")
             initialise(self.get_submodule(owner), name, self.config.initializer_range)
@@ -111,8 +118,17 @@ class DistilBertPreTrainedModel(nn.Module):
         safe_serialization: bool = True,
         max_shard_size: int | str = "50GB",
         variant: str | None = None,
+        is_main_process: bool = True,
+        push_to_hub: bool = False,
+        **ineffective: Any,
     ) -> None:
-        """Writes `config.json` and the weights into a folder, each file whole or not at all."""
+        """Writes `config.json` and the weights into a folder, each file whole or not at all.
+
+        Of several processes only the main one writes. `ineffective` takes what code written for
+        others passes and what needs no option here (`save_function`).
+
+        Raises FileError, and changes nothing, if the folder is a file or cannot be written.
+        """
         save_pretrained(
             self,
             save_directory,
@@ -120,6 +136,9 @@ class DistilBertPreTrainedModel(nn.Module):
             safe_serialization=safe_serialization,
             max_shard_size=max_shard_size,
             variant=variant,
+            is_main_process=is_main_process,
+            push_to_hub=push_to_hub,
+            **ineffective,
         )
 
     # What it is made of ----------------------------------------------------------------------
@@ -152,11 +171,24 @@ class DistilBertPreTrainedModel(nn.Module):
             and not (exclude_embeddings and parameter in tables)
         )
 
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes of the parameters, and of the buffers unless they are left out."""
+        tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """Whether the class writes text word by word: an encoder does not."""
+        return False
+
     def get_input_embeddings(self) -> nn.Embedding:
         return self.base_model.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replaces the embeddings of words; the vocabulary's size follows theirs."""
+        """Replaces the embeddings of words; the vocabulary's size follows theirs.
+
+        A projection that is tied to them gets or loses entries of its bias, new ones being 0.
+        """
         self.base_model.embeddings.word_embeddings = value
         self.config.vocab_size = value.num_embeddings
         self.tie_weights()
@@ -248,3 +280,15 @@ class DistilBertPreTrainedModel(nn.Module):
 
     def gradient_checkpointing_disable(self) -> None:
         self.base_model.transformer.checkpointing = None
+
+    def enable_input_require_grads(self) -> None:
+        """Lets gradients flow through frozen embeddings, which re-entrant checkpointing needs."""
+        self._embeddings_hook = self.get_input_embeddings().register_forward_hook(_require_grad)
+
+    def disable_input_require_grads(self) -> None:
+        """Undoes `enable_input_require_grads`."""
+        self._embeddings_hook.remove()
+
+
+def _require_grad(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    output.requires_grad_(True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from distilbert.errors import InputError
 from distilbert.layout import Layout
+from distilbert.model.inputs import check_tensor, check_whole, has_values
 from distilbert.outputs import (
     MaskedLMOutput,
     MultipleChoiceModelOutput,
@@ -57,13 +58,14 @@ def cross_entropy(logits: Tensor, labels: Tensor, config: Labelled) -> Tensor:
 
     Raises InputError for a label that is no class, unless a compiler traces this.
     """
+    check_whole("labels", labels)
     classes = logits.shape[-1]
     flat = labels.reshape(-1).long()
     if flat.numel() * classes != logits.numel():
         raise InputError(
             f"labels have shape {tuple(labels.shape)}; allowed: {tuple(logits.shape[:-1])}"
         )
-    if not torch.compiler.is_compiling():
+    if has_values(flat):
         wrong = flat[((flat < 0) | (flat >= classes)) & (flat != IGNORED)]
         if len(wrong):
             raise InputError(
@@ -78,16 +80,27 @@ def problem_loss(logits: Tensor, labels: Tensor, config: Labelled) -> Tensor:
 
     logits: (rows, labels). One label is regression (mean squared error); whole-number labels are
     classes (cross entropy); others are a share for each label (binary cross entropy).
+
+    Raises InputError, and settles nothing, for labels that do not fit.
     """
-    if config.problem_type is None:
-        whole = not (labels.is_floating_point() or labels.is_complex())
+    check_tensor("labels", labels)
+    kind = config.problem_type
+    if kind is None and config.num_labels == 1:
+        kind = "regression"
+    elif kind is None:
+        whole = labels.dtype in (torch.long, torch.int)
         kind = "single_label_classification" if whole else "multi_label_classification"
-        config.problem_type = "regression" if config.num_labels == 1 else kind
-    if config.problem_type == "single_label_classification":
+    loss = _loss_of(kind, logits, labels, config)
+    config.problem_type = kind
+    return loss
+
+
+def _loss_of(kind: str, logits: Tensor, labels: Tensor, config: Labelled) -> Tensor:
+    if kind == "single_label_classification":
         return cross_entropy(logits, labels, config)
-    _check_shares(logits, labels, config.problem_type)
+    _check_shares(logits, labels, kind)
     targets = labels.to(logits.dtype).reshape(logits.shape)  # (rows, labels)
-    if config.problem_type == "regression":
+    if kind == "regression":
         return F.mse_loss(logits, targets)
     return F.binary_cross_entropy_with_logits(logits, targets)
 
@@ -98,8 +111,12 @@ def span_loss(logits: Tensor, labels: tuple[Tensor, Tensor], config: Labelled) -
     Places beyond the row are ignored, negative ones count as the first column, as in the
     reference; if every place is ignored the loss is not a number.
     """
-    columns = logits.shape[1]
-    start, end = (places.reshape(len(logits)).clamp(0, columns) for places in labels)
+    rows, columns = logits.shape[:2]
+    for name, places in zip(("start_positions", "end_positions"), labels, strict=True):
+        check_whole(name, places)
+        if places.numel() != rows:
+            raise InputError(f"{name} have shape {tuple(places.shape)}; allowed: {(rows,)}")
+    start, end = (places.reshape(rows).long().clamp(0, columns) for places in labels)
     starts, ends = logits.unbind(-1)  # (rows, columns) each
     first = F.cross_entropy(starts, start, ignore_index=columns)
     second = F.cross_entropy(ends, end, ignore_index=columns)

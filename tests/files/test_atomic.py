@@ -133,7 +133,54 @@ def test_the_last_file_is_renamed_last(tmp_path, monkeypatch):
     with staging(tmp_path, last=("a",)) as stage:
         for name in "abc":
             (stage / name).write_text("new")
-    assert order == ["b", "c", "a"]
+    assert order == [".journal", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("failing", ["a", "b", "c"])
+def test_a_rename_that_fails_for_the_disk_puts_all_back(tmp_path, monkeypatch, failing):
+    for name in ("b", "c", "gone"):
+        (tmp_path / name).write_text("old")
+    replace = os.replace
+
+    def broken(source, target):
+        if Path(target) == tmp_path / failing and ".old" not in Path(source).parts:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, target)
+
+    def write():
+        with staging(tmp_path, replaced=lambda names: ["gone"]) as stage:
+            for name in "abc":
+                (stage / name).write_text("new")
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(FileError, match="untouched"):
+        write()
+    monkeypatch.undo()
+    assert contents(tmp_path) == {"b": b"old", "c": b"old", "gone": b"old"}
+    with staging(tmp_path, replaced=lambda names: ["gone"]) as stage:
+        (stage / "a").write_text("new")
+    assert contents(tmp_path) == {"a": b"new", "b": b"old", "c": b"old"}
+
+
+def test_a_file_that_cannot_be_removed_puts_all_back(tmp_path, monkeypatch):
+    for name in ("a", "gone"):
+        (tmp_path / name).write_text("old")
+    unlink = Path.unlink
+
+    def broken(path, missing_ok=False):
+        if path == tmp_path / "gone":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(path, missing_ok)
+
+    def write():
+        with staging(tmp_path, replaced=lambda names: ["gone"]) as stage:
+            (stage / "a").write_text("new")
+
+    monkeypatch.setattr(Path, "unlink", broken)
+    with pytest.raises(FileError, match="untouched"):
+        write()
+    monkeypatch.undo()
+    assert contents(tmp_path) == {"a": b"old", "gone": b"old"}
 
 
 def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path):

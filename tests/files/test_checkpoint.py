@@ -275,6 +275,63 @@ def test_options_that_need_nothing_here_are_accepted_and_impossible_ones_refused
         load_pretrained(DistilBertModel, tmp_path, attn_implementation="flash_attention_2")
 
 
+ORDINARY = {  # what code written for transformers passes
+    "from_tf": False,
+    "from_flax": False,
+    "use_auth_token": None,
+    "proxies": None,
+    "resume_download": True,
+    "weights_only": True,
+    "key_mapping": None,
+    "quantization_config": None,
+    "torchscript": False,
+    "max_memory": None,
+    "offload_folder": "x",
+    "offload_state_dict": True,
+    "local_files_only": True,
+    "_fast_init": False,
+    "tp_plan": None,
+    "mirror": "x",
+    "load_in_8bit": False,
+}
+
+
+def test_ordinary_options_of_transformers_are_accepted(tmp_path):
+    save_pretrained(tiny(DistilBertModel), tmp_path)
+    assert load_pretrained(DistilBertModel, tmp_path, **ORDINARY)[1].complete
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("from_tf", True),
+        ("weights_only", False),
+        ("quantization_config", {"bits": 4}),
+        ("key_mapping", {"a": "b"}),
+        ("load_in_4bit", True),
+        ("proxies", {"https": "x"}),
+    ],
+)
+def test_options_that_would_change_something_are_refused(tmp_path, name, value):
+    save_pretrained(tiny(DistilBertModel), tmp_path)
+    with pytest.raises(InputError, match=f"{name} is .*; allowed: "):
+        load_pretrained(DistilBertModel, tmp_path, **{name: value})
+
+
+def test_the_old_name_of_the_token_is_passed_on(monkeypatch):
+    asked = []
+
+    def locate(name, **where):
+        asked.append(where)
+        raise FileError
+
+    monkeypatch.setattr("distilbert.files.checkpoint.locate", locate)
+    for given in ("secret", False, None):
+        with pytest.raises(FileError):
+            load_pretrained(DistilBertModel, "a/b", use_auth_token=given)
+    assert asked == [{"token": "secret"}, {"token": False}, {}]
+
+
 def test_the_face_returns_the_report_where_it_is_asked_for(tmp_path):
     tiny(DistilBertModel).save_pretrained(tmp_path)
     model, info = DistilBertForQuestionAnswering.from_pretrained(tmp_path, output_loading_info=True)
@@ -284,6 +341,19 @@ def test_the_face_returns_the_report_where_it_is_asked_for(tmp_path):
 
 
 # Saving ------------------------------------------------------------------------------------------
+
+
+def test_ordinary_options_of_saving_are_accepted_and_others_refused(tmp_path):
+    model = tiny(DistilBertModel)
+    ordinary = {"save_function": torch.save, "push_to_hub": False, "token": "x", "repo_id": "a/b"}
+    save_pretrained(model, tmp_path / "model", is_main_process=True, **ordinary)
+    assert same(load_pretrained(DistilBertModel, tmp_path / "model")[0], model)
+    assert save_pretrained(model, tmp_path / "other", is_main_process=False) == []
+    with pytest.raises(InputError, match=r"push_to_hub is True.*huggingface_hub\.upload_folder"):
+        save_pretrained(model, tmp_path / "other", push_to_hub=True)
+    with pytest.raises(InputError, match="unknown options: max_shardsize"):
+        save_pretrained(model, tmp_path / "other", max_shardsize="1GB")
+    assert not (tmp_path / "other").exists()
 
 
 def test_saving_into_a_file_is_refused(tmp_path):

@@ -4,16 +4,21 @@ Live models are mapped from their files, so a file is never overwritten in place
 the old bytes to whoever still maps them.
 """
 
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Container, Iterator
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distilbert.errors import FileError
 
 _STAGING = ".saving-"
+_JOURNAL = ".journal"
+_PATIENCE = 10.0  # seconds that a load waits for the renames of a living save
 
 
 @contextmanager
@@ -61,63 +66,162 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def staging(folder: str | os.PathLike[str], last: Container[str] = ()) -> Iterator[Path]:
+def staging(
+    folder: str | os.PathLike[str],
+    last: Container[str] = (),
+    replaced: Callable[[list[str]], Iterable[str]] = lambda names: (),
+) -> Iterator[Path]:
     """Yield an empty folder inside `folder`; when the block ends, its files move to `folder`.
 
     For several files that belong together: all are written and synced before the first is renamed,
-    those named in `last` after the others, and an error during the renames puts the old files back.
-    What a killed process left is removed
-    by the next one. Raises FileError if `folder` is a file or cannot be written.
+    and those named in `last` after the others; files that `replaced` names, given the new names,
+    go away with the same step. An error puts the old files back. After a kill, the old files are
+    whole, or `finish_saves` makes the new ones so. Raises FileError if `folder` is a file or cannot
+    be written.
     """
     folder = Path(folder)
     make_folder(folder)
-    remove_left_overs(folder)
+    finish_saves(folder)
+    _remove_left_overs(folder)
     stage = folder / f"{_STAGING}{secrets.token_hex(6)}"
     unlock: Callable[[], None] | None = None
     try:
         stage.mkdir()
-        unlock = _lock(stage)
+        with suppress(BlockingIOError):
+            unlock = _lock(stage)
         yield stage
-        _move_all(stage, folder, last)
+        _swap(stage, folder, last, replaced)
     except OSError as error:
         raise _not_written(folder, error) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        if unlock:
-            unlock()
-
-
-def remove_left_overs(folder: Path) -> None:
-    """Remove the staging folders that a killed process left in `folder`, and no living one's."""
-    for stage in folder.glob(f"{_STAGING}*"):
-        unlock = _lock(stage)
-        if unlock:
+        if not (stage / _JOURNAL).exists():
             shutil.rmtree(stage, ignore_errors=True)
+        if unlock:
             unlock()
 
 
-def _move_all(stage: Path, folder: Path, last: Container[str]) -> None:
+def finish_saves(folder: Path) -> None:
+    """Finish what a process was killed in the middle of: the renames at the end of a save.
+
+    Every load and every save of a folder starts with this; where nothing was broken off it only
+    lists the names. A save that lives is waited for, since its renames take no time. Raises
+    FileError if the renames cannot be finished, in a folder that may only be read.
+    """
+    for stage in _stages(folder):
+        if _journal(stage) is None:
+            continue  # nothing was renamed: the files of the folder are the old ones, whole
+        unlock = _wait_for_lock(stage)
+        try:
+            _finish(stage, folder)
+        except OSError as error:
+            raise FileError(
+                f"a save into {str(folder)!r} was killed before its last files took their places, "
+                f"and they cannot be moved now: {error.strerror or error}. Load it once where the "
+                f"folder can be written, or copy it there with its hidden folder {stage.name!r}"
+            ) from error
+        finally:
+            if unlock:
+                unlock()
+
+
+def _remove_left_overs(folder: Path) -> None:
+    """Remove the staging folders that a killed process left in `folder`, and no living one's."""
+    for stage in _stages(folder):
+        with suppress(BlockingIOError):
+            unlock = _lock(stage)
+            if unlock:
+                if _journal(stage) is None:
+                    shutil.rmtree(stage, ignore_errors=True)
+                unlock()
+
+
+def _stages(folder: Path) -> list[Path]:
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(_STAGING)]
+    except OSError:  # no such folder, or one whose files can only be opened by name
+        return []
+    return [folder / name for name in names if not (folder / name).is_symlink()]
+
+
+@dataclass
+class _Journal:
+    """What a save still has to do. It is written when all files of the stage are on the disk."""
+
+    new: list[str]  # files that move from the stage into the folder, in this order
+    old: list[str]  # files of the folder that then go away
+
+
+def _journal(stage: Path) -> _Journal | None:
+    """The journal of a stage; None if it has none, or none of ours: folders come from strangers."""
+    path = stage / _JOURNAL
+    try:
+        value = json.loads(path.read_bytes()) if path.is_file() else {}
+        journal = _Journal([*value["new"]], [*value["old"]])
+        inside = all(map(_is_inside, [*journal.new, *journal.old]))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
+    return journal if inside else None
+
+
+def _is_inside(name: str) -> bool:
+    return Path(name).name == name and name not in {"", ".."} and "\0" not in name
+
+
+def _swap(
+    stage: Path,
+    folder: Path,
+    last: Container[str],
+    replaced: Callable[[list[str]], Iterable[str]],
+) -> None:
     names = sorted((path.name for path in stage.iterdir()), key=lambda name: (name in last, name))
     undo = stage / ".old"
     undo.mkdir()
     fresh = undo.stat().st_mode & 0o666  # what the umask allows
     for name in names:
         _settle(stage / name, folder / name, fresh)
-    moved: list[str] = []
+        with suppress(FileNotFoundError):
+            _keep(folder / name, undo / name)
+    journal = _Journal(names, [name for name in replaced(names) if name not in names])
+    for name in journal.old:
+        _keep(folder / name, undo / name)
+    with writing(stage / _JOURNAL) as temporary:
+        temporary.write_text(json.dumps(asdict(journal)), encoding="utf-8")
     try:
-        for name in names:
-            with suppress(FileNotFoundError):
-                _keep(folder / name, undo / name)
-            os.replace(stage / name, folder / name)
-            moved.append(name)
-    except OSError:
-        for name in reversed(moved):
-            if (undo / name).exists():
-                os.replace(undo / name, folder / name)
-            else:
-                (folder / name).unlink()
+        _move(stage, folder, journal)
+    except BaseException:
+        _undo(stage, folder, journal)
         raise
+    (stage / _JOURNAL).unlink(missing_ok=True)
+
+
+def _finish(stage: Path, folder: Path) -> None:
+    journal = _journal(stage)
+    if journal is not None:  # else a living process was quicker
+        _move(stage, folder, journal)
+        (stage / _JOURNAL).unlink(missing_ok=True)
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _move(stage: Path, folder: Path, journal: _Journal) -> None:
+    """Do what the journal says, or the rest of it."""
+    for name in journal.new:
+        with suppress(FileNotFoundError):  # moved before
+            os.replace(stage / name, folder / name)
+    for name in journal.old:
+        (folder / name).unlink(missing_ok=True)
     _sync_folder(folder)
+
+
+def _undo(stage: Path, folder: Path, journal: _Journal) -> None:
+    """Put the old files back. Until the journal goes, the new ones are in folder or stage: a kill
+    here leaves what can still be finished."""
+    for name in reversed([*journal.new, *journal.old]):
+        if name in journal.new and not (stage / name).exists():
+            os.replace(folder / name, stage / name)
+        if (stage / ".old" / name).exists() and not (folder / name).exists():
+            os.replace(stage / ".old" / name, folder / name)
+    _sync_folder(folder)
+    (stage / _JOURNAL).unlink()
 
 
 def _keep(old: Path, kept: Path) -> None:
@@ -156,7 +260,7 @@ def _sync_folder(folder: Path) -> None:
 def _lock(folder: Path) -> Callable[[], None] | None:
     """Lock a staging folder until the returned function is called or the process dies.
 
-    None where another process holds it, or where the system has no such locks.
+    None where the system has no such locks. Raises BlockingIOError where another process holds it.
     """
     try:
         import fcntl
@@ -168,10 +272,32 @@ def _lock(folder: Path) -> Callable[[], None] | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
         return None
     return lambda: os.close(descriptor)
+
+
+def _wait_for_lock(stage: Path) -> Callable[[], None] | None:
+    """The lock of a stage; None if its save ends meanwhile, or where there are no such locks and no
+    living save would have taken so long."""
+    end = time.monotonic() + _PATIENCE
+    while (stage / _JOURNAL).exists():
+        late = time.monotonic() > end
+        try:
+            unlock = _lock(stage)
+            if unlock or late:
+                return unlock
+        except BlockingIOError as error:
+            if late:
+                raise FileError(
+                    f"another process is saving into {str(stage.parent)!r} and has not finished "
+                    f"within {_PATIENCE:.0f} seconds; try again, or end that process"
+                ) from error
+        time.sleep(0.01)
+    return None
 
 
 def _not_written(path: Path, error: OSError) -> FileError:

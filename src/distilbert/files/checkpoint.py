@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -19,12 +20,47 @@ from distilbert.files.report import LoadReport
 from distilbert.files.shards import index_name, obsolete, write_weights
 from distilbert.files.weights import Weights, open_weights
 
-# What code written for transformers passes, and what needs no option here: memory is always low,
-# code of a checkpoint is never run, attention has one implementation that equals both of these.
+_ANY = None  # every value
+_OFF = (None, False)
+_UNSET = (None,)
+
+# What code written for transformers passes and what needs no option here, with the values that mean
+# what happens anyway: memory is always low, code of a checkpoint is never run, pickles hold weights
+# only, a download is always resumed, attention has one implementation that equals both of these.
 _WITHOUT_EFFECT: dict[str, tuple[Any, ...] | None] = {
-    "low_cpu_mem_usage": None,
-    "trust_remote_code": None,
+    "low_cpu_mem_usage": _ANY,
+    "_fast_init": _ANY,
+    "trust_remote_code": _ANY,
+    "resume_download": _ANY,
+    "mirror": _ANY,
+    "offload_folder": _ANY,
+    "offload_state_dict": _ANY,
+    "offload_buffers": _ANY,
+    "weights_only": (None, True),
     "attn_implementation": (None, "sdpa", "eager"),
+    "from_tf": _OFF,
+    "from_flax": _OFF,
+    "load_in_8bit": _OFF,
+    "load_in_4bit": _OFF,
+    "proxies": _UNSET,
+    "key_mapping": _UNSET,
+    "quantization_config": _UNSET,
+    "max_memory": _UNSET,
+    "tp_plan": _UNSET,
+}
+_WITHOUT_EFFECT_ON_SAVING: dict[str, tuple[Any, ...] | None] = {
+    "save_function": _ANY,  # tensors are written by safetensors, or by torch.save
+    "save_peft_format": _ANY,
+    "save_original_format": _ANY,
+    # of an upload, which there is none of
+    "token": _ANY,
+    "use_auth_token": _ANY,
+    "repo_id": _ANY,
+    "commit_message": _ANY,
+    "private": _ANY,
+    "revision": _ANY,
+    "create_pr": _ANY,
+    "tags": _ANY,
 }
 
 
@@ -69,7 +105,10 @@ def load_pretrained(
     an option that is unknown or has no such value.
     """
     where = {name: options.pop(name) for name in HUB_OPTIONS & options.keys()}
-    overrides = _without_ineffective(options)
+    old_token = options.pop("use_auth_token", None)
+    if old_token is not None:
+        where.setdefault("token", old_token)
+    overrides = _without_ineffective(options, _WITHOUT_EFFECT)
     wanted_dtype = _dtype(dtype if dtype is not None else torch_dtype)
     wanted_device = _device(device if device is not None else device_map)
     source = None if name_or_path is None else locate(name_or_path, **where)
@@ -104,13 +143,16 @@ def load_pretrained(
 # Options -----------------------------------------------------------------------------------------
 
 
-def _without_ineffective(options: Mapping[str, Any]) -> dict[str, Any]:
-    for name, allowed in _WITHOUT_EFFECT.items():
-        if allowed is not None and options.get(name) not in allowed:
+def _without_ineffective(
+    options: Mapping[str, Any], table: Mapping[str, tuple[Any, ...] | None]
+) -> dict[str, Any]:
+    for name in options.keys() & table.keys():
+        allowed = table[name]
+        if allowed is not None and options[name] not in allowed:
             raise InputError(
                 f"{name} is {options[name]!r}; allowed: {', '.join(map(repr, allowed))}"
             )
-    return {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
+    return {name: value for name, value in options.items() if name not in table}
 
 
 def _dtype(given: torch.dtype | str | None) -> torch.dtype | str | None:
@@ -316,14 +358,33 @@ def save_pretrained(
     safe_serialization: bool = True,
     max_shard_size: int | str = "50GB",
     variant: str | None = None,
+    is_main_process: bool = True,
+    push_to_hub: bool = False,
+    **ineffective: Any,
 ) -> list[Path]:
     """Write `config.json` and the weights, as transformers loads them; the paths of both.
 
-    All files are complete before the first takes its place; a kill before that leaves the folder as
-    it was, but for a hidden folder that the next save removes. Weights of an earlier save that
-    would now be loaded instead, or never again, are removed. Tied tensors are written once.
-    Raises FileError, and changes nothing, if the folder is a file or cannot be written.
+    All files are complete before the first takes its place; after a kill the folder is as it was,
+    or the next load or save of it finishes the renames. Weights of an earlier save that would now
+    be loaded instead, or never again, are removed. Tied tensors are written once. A process of
+    several that is not the main one writes nothing.
+
+    Raises FileError, and changes nothing, if the folder is a file or cannot be written; InputError
+    for `push_to_hub` and for options that are unknown.
     """
+    if push_to_hub:
+        raise InputError(
+            f"push_to_hub is {push_to_hub!r}; allowed: False. Save into a folder, then upload that "
+            "with huggingface_hub.upload_folder(repo_id=…, folder_path=…)"
+        )
+    unknown = _without_ineffective(ineffective, _WITHOUT_EFFECT_ON_SAVING)
+    if unknown:
+        raise InputError(
+            f"unknown options: {', '.join(sorted(unknown))}; allowed are those of save_pretrained; "
+            "check the spelling"
+        )
+    if not is_main_process:
+        return []
     own = cast(Loadable, model)
     given = own.state_dict() if state_dict is None else state_dict
     tensors = {key: tensor for key, tensor in given.items() if key not in own.tied_keys()}
@@ -332,7 +393,8 @@ def save_pretrained(
     dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), None)
     config.dtype = str(dtype).removeprefix("torch.") if dtype is not None else None
     place = Path(folder)
-    with staging(place, last=(index_name(safe_serialization, variant),)) as stage:
+    replaced = partial(obsolete, place, safetensors=safe_serialization, variant=variant)
+    with staging(place, (index_name(safe_serialization, variant),), replaced) as stage:
         config.save_pretrained(stage)
         written = write_weights(
             tensors,
@@ -342,6 +404,4 @@ def save_pretrained(
             max_shard_size=max_shard_size,
             variant=variant,
         )
-    for path in obsolete(place, written, safetensors=safe_serialization, variant=variant):
-        path.unlink(missing_ok=True)
     return [place / name for name in (CONFIG_NAME, *written)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distilbert.errors import FileError
+from distilbert.files.atomic import finish_saves
 from distilbert.files.sources import Folder, Source, plain_name
 
 __all__ = ["HUB_OPTIONS", "Folder", "Source", "locate", "plain_name", "read_json"]
@@ -69,6 +70,7 @@ def _inside(name: str, folder: Path, subfolder: str) -> Folder:
         raise FileError(
             f"the folder {str(folder)!r} has no subfolder {subfolder!r}; check the name"
         )
+    finish_saves(folder / subfolder)
     return Folder(name, folder / subfolder)
 
 

@@ -76,9 +76,9 @@ def index_name(safetensors: bool, variant: str | None) -> str:
 
 def obsolete(
     folder: Path, written: list[str], *, safetensors: bool, variant: str | None
-) -> list[Path]:
-    """Weights in the folder that `written` replaces: left there, they would be loaded instead of
-    the new ones, or lie about unused."""
+) -> list[str]:
+    """The weights in the folder that `written` replaces: left there, they would be loaded instead
+    of the new ones, or lie about unused."""
     kinds = [safetensors] if safetensors else [True, False]  # safetensors win over pickles
     found = []
     for kind in kinds:
@@ -87,9 +87,11 @@ def obsolete(
         shard = re.compile(rf"{re.escape(stem)}(-[0-9a-f]{{6}})?-\d{{5}}-of-\d{{5}}\.{suffix}")
         whole = {name, index_name(kind, variant)}
         found += [
-            path for path in folder.iterdir() if path.name in whole or shard.fullmatch(path.name)
+            path.name
+            for path in folder.iterdir()
+            if path.name in whole or shard.fullmatch(path.name)
         ]
-    return [path for path in found if path.name not in written]
+    return [name for name in found if name not in written]
 
 
 def _split(tensors: Mapping[str, Tensor], largest: int) -> list[dict[str, Tensor]]:

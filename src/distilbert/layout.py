@@ -167,16 +167,10 @@ class Packed:
         ]
         return torch.cat([context.flatten(0, 1) for context, _ in contexts]), None
 
-    def rows(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The tokens of each row. (tokens, …) → (tokens of the row, …) each"""
-        return torch.split(x, list(self.lengths))
-
     def means(self, x: Tensor) -> Tensor:
         """Mean over each row's tokens. (tokens, dim) → (rows, dim)"""
-        lengths = torch.tensor(self.lengths, device=x.device)
-        row = torch.arange(len(lengths), device=x.device).repeat_interleave(lengths)  # (tokens,)
-        sums = x.new_zeros(len(lengths), x.shape[-1]).index_add(0, row, x)
-        return sums / lengths[:, None].to(x.dtype)
+        sums = x.new_zeros(len(self.lengths), x.shape[-1]).index_add(0, self._row_of(x), x)
+        return sums / torch.tensor(self.lengths, dtype=x.dtype, device=x.device)[:, None]
 
     def first(self, x: Tensor) -> Tensor:
         """Each row's first token. (tokens, dim) → (rows, dim)"""
@@ -184,13 +178,18 @@ class Packed:
 
     def read(self, chosen: Tensor) -> Read:
         """Of the tokens where `chosen`, (tokens,) booleans, is true."""
-        counts = tuple(int(row.sum()) for row in self.rows(chosen))
-        return Read(chosen.nonzero()[:, 0], counts)
+        counts = torch.bincount(self._row_of(chosen)[chosen], minlength=len(self.lengths))
+        return Read(chosen.nonzero()[:, 0], tuple(counts.tolist()))
 
     def read_first(self, tokens: Tensor) -> Read:
         """Of each row's first token."""
         lengths = torch.tensor(self.lengths, device=tokens.device)
         return Read(lengths.cumsum(0) - lengths, (1,) * len(self.lengths))
+
+    def _row_of(self, tokens: Tensor) -> Tensor:
+        """The number of each token's row. (tokens, …) → (tokens,)"""
+        lengths = torch.tensor(self.lengths, device=tokens.device)
+        return torch.arange(len(lengths), device=tokens.device).repeat_interleave(lengths)
 
 
 Layout = Padded | Packed

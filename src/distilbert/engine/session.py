@@ -16,6 +16,7 @@ from distilbert.model.pretrained import DistilBertPreTrainedModel
 
 Rows = Iterable[Sequence[int]]
 Progress = Callable[[int], None]
+Found = tuple[Tensor, tuple[int, ...] | None]  # of a batch, and how much of it is each row's
 
 TOKEN_BUDGET = 2048
 
@@ -89,19 +90,18 @@ class Session:
         return self._answers(rows, self._logits, progress)
 
     def _answers(
-        self,
-        rows: Rows,
-        run: Callable[[Tensor, Packed], Sequence[Tensor]],
-        progress: Progress | None,
+        self, rows: Rows, run: Callable[[Tensor, Packed], Found], progress: Progress | None
     ) -> list[Tensor]:
-        rows = self._checked(rows)
-        answers: list[Tensor | None] = [None] * len(rows)
-        for batch in self._batches(rows):
-            ids = torch.tensor([i for row in batch for i in rows[row]], device=self.model.device)
+        checked = self._checked(rows)
+        answers: list[Tensor | None] = [None] * len(checked)
+        for batch in self._batches(checked):
+            ids = torch.tensor([i for row in batch for i in checked[row]], device=self.model.device)
             with torch.inference_mode():
-                found = run(ids, Packed(tuple(len(rows[row]) for row in batch)))
-            for row, answer in zip(batch, found, strict=True):
-                answers[row] = answer.float().cpu().clone()  # its own, and ready for autograd
+                found, counts = run(ids, Packed(tuple(len(checked[row]) for row in batch)))
+                found = found.float().cpu()
+            parts = found.unbind() if counts is None else torch.split(found, list(counts))
+            for row, answer in zip(batch, parts, strict=True):
+                answers[row] = answer.clone()  # memory of its own, and ready for autograd
             if progress is not None:
                 progress(len(batch))
         return answers  # type: ignore[return-value]
@@ -121,20 +121,21 @@ class Session:
     def _encode(self, ids: Tensor, layout: Packed, read: Read | None = None) -> Tensor:
         return self.model.base_model.encode(ids, layout, read).hidden
 
-    def _hidden(self, ids: Tensor, layout: Packed) -> Sequence[Tensor]:
-        return layout.rows(self._encode(ids, layout))
+    def _hidden(self, ids: Tensor, layout: Packed) -> Found:
+        return self._encode(ids, layout), layout.lengths
 
-    def _means(self, ids: Tensor, layout: Packed) -> Sequence[Tensor]:
-        return layout.means(self._encode(ids, layout)).unbind()
+    def _means(self, ids: Tensor, layout: Packed) -> Found:
+        return layout.means(self._encode(ids, layout)), None
 
-    def _logits(self, ids: Tensor, layout: Packed) -> Sequence[Tensor]:
+    def _logits(self, ids: Tensor, layout: Packed) -> Found:
         assert isinstance(self.model, ForTask)
-        if self.model.task.reads == "first":
-            return self.model.logits(self._encode(ids, layout, layout.read_first(ids))).unbind()
-        if self.model.task.reads == "tokens":
-            return layout.rows(self.model.logits(self._encode(ids, layout)))
+        reads = self.model.task.reads
+        if reads == "first":
+            return self.model.logits(self._encode(ids, layout, layout.read_first(ids))), None
+        if reads == "tokens":
+            return self.model.logits(self._encode(ids, layout)), layout.lengths
         read = layout.read(ids == self.tokenizer.mask_token_id)
-        return torch.split(self.model.logits(self._encode(ids, layout, read)), list(read.counts))
+        return self.model.logits(self._encode(ids, layout, read)), read.counts
 
     def _checked(self, rows: Rows) -> list[list[int]]:
         """The rows as lists of ids. Raises InputError, naming the row that cannot be read."""

@@ -54,8 +54,10 @@ _HOMES = {
     "Session": "engine.session",
     "pipeline": "pipelines",
 }
-_ROOMS = ("errors", "settings", "config", "outputs", "layout", "flow", "text", "files", "model")
-_ROOMS += ("engine", "pipelines", "cli")
+_ROOMS = (
+    *("errors", "settings", "config", "outputs", "layout", "flow"),
+    *("text", "files", "model", "engine", "pipelines", "cli"),
+)
 
 __all__ = [*_HOMES]  # noqa: PLE0604
 

@@ -169,7 +169,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, flow: Flow) -> Tensor:
         if self.chunk:  # less memory at once, for the same numbers
-            return torch.cat([self._transform(part) for part in x.split(self.chunk, -2)], -2)
+            return torch.cat([self._transform(part) for part in torch.split(x, self.chunk, -2)], -2)
         return self._transform(x)
 
     def _transform(self, x: Tensor) -> Tensor:

@@ -159,11 +159,74 @@ def test_vectors_are_abbreviated_on_a_terminal(monkeypatch):
     assert "…" in _shown(VECTORS, records, monkeypatch)
 
 
-def test_an_answer_that_is_not_finite_is_never_written(tmp_path):
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf], ids=str)
+@pytest.mark.parametrize("suffix", [*answers.SUFFIXES, ".npy"])
+def test_an_answer_that_is_not_finite_is_never_written(tmp_path, suffix, number):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    record = {"text": "a", "labels": [{"label": "GOOD", "score": float(number)}]}
+    vector = {"text": "a", "embedding": np.array([0, number, 1], np.float32)}
+    for form, one in ((FORM, record), (VECTORS, vector)):
+        if suffix == ".npy" and form is FORM:
+            continue
+        with pytest.raises(DistilBertError, match="not a finite number, so the model's weights"):
+            _write(tmp_path / f"a{suffix}", form, [one])
+        assert not list(tmp_path.iterdir())
+
+
+def test_an_answer_that_is_not_finite_is_never_shown(monkeypatch, capsys):
     record = {"text": "a", "labels": [{"label": "GOOD", "score": float("nan")}]}
-    with pytest.raises(DistilBertError, match="not a finite number, so the model's weights"):
-        _write(tmp_path / "a.jsonl", records=[record])
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(DistilBertError, match="not a finite number"):
+        _shown(FORM, [record], monkeypatch)
+    with pytest.raises(DistilBertError, match="not a finite number"):
+        _write(None, records=[record])
+    assert capsys.readouterr().out == ""
+
+
+def test_vectors_of_the_largest_numbers_are_finite(tmp_path):
+    largest = np.full(9, np.finfo(np.float32).max)
+    _write(tmp_path / "a.npy", VECTORS, [{"text": "a", "embedding": largest}])
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), [largest])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("\x9b2Jgone", r"\x9b2Jgone"),
+        ("a\rb\x7f\x00", r"a\x0db\x7f\x00"),
+    ],
+    ids=["colour", "title", "C1", "others"],
+)
+def test_control_characters_do_not_reach_a_terminal(monkeypatch, text, shown):
+    found = _shown(Form((Field("text"),)), [{"text": text}], monkeypatch)
+    assert shown in found
+    assert not set(found) & {"\x1b", "\x07", "\x9b", "\r", "\x7f", "\x00"}
+
+
+def test_lines_and_tabs_of_a_text_stay_what_they_are(monkeypatch):
+    found = _shown(Form((Field("text"),)), [{"text": "one\ntwo\tthree"}], monkeypatch)
+    lines = [line.split() for line in found.splitlines()]
+    assert ["one"] in lines
+    assert ["two", "three"] in lines
+
+
+@pytest.mark.parametrize("name", ["A.JSONL", "A.Csv", "A.TSV", "A.PARQUET", "A.NPY"])
+def test_a_suffix_may_be_in_capitals(tmp_path, name):
+    if name.endswith("PARQUET"):
+        pytest.importorskip("pyarrow")
+    check_out(tmp_path / name, vectors=True)
+    _write(tmp_path / name, VECTORS, _vectors()[1])
+    _write(tmp_path / name.lower(), VECTORS, _vectors()[1])
+    assert (tmp_path / name).read_bytes() == (tmp_path / name.lower()).read_bytes()
+
+
+def test_a_link_keeps_pointing_to_the_file_that_is_written(tmp_path):
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "real.jsonl")
+    _write(tmp_path / "link.jsonl")
+    assert (tmp_path / "link.jsonl").is_symlink()
+    assert len((tmp_path / "real.jsonl").read_text().splitlines()) == len(RECORDS)
 
 
 def test_the_name_of_a_file_of_answers_is_checked(tmp_path, monkeypatch):

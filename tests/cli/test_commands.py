@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import distilbert
 from distilbert import pipeline
-from distilbert.cli.main import COMMANDS, app
+from distilbert.cli.app import COMMANDS, app
 from distilbert.files.backbones import cache_home
 from tiny import LABELS, WORDS, write_model
 
@@ -399,7 +399,10 @@ def test_wrong_usage_is_exit_code_2(call):
 
 def test_a_device_that_is_not_there_is_refused(call, folder):
     result = call("embed", "a", "-m", folder["encoder"], "--device", "nowhere")
-    assert (result.exit_code, "cannot compute on --device 'nowhere'" in result.output) == (1, True)
+    assert (result.exit_code, "cannot compute on the device 'nowhere'" in result.output) == (
+        1,
+        True,
+    )
 
 
 def test_every_command_has_a_help_with_an_example(call):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -106,6 +107,56 @@ def test_a_full_disk_behind_the_output_is_one_line(tiny_vocab):
         _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert said == b"error: No space left on device\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", ["--help", "--version", "embed --help"])
+def test_a_help_that_cannot_be_written_is_one_line(arguments):
+    done = _shell(f"{arguments} >/dev/full")
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def _shell(arguments):
+    command = f"{shlex.quote(sys.executable)} -m distilbert {arguments}"
+    return subprocess.run(command, check=False, shell=True, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("tokenize -m MODEL <&-", 1, "error: there is no text in standard input: nothing to do\n"),
+        ("tokenize cat -m MODEL >&-", 1, "error: Bad file descriptor\n"),
+        ("tokenize cat -m MODEL --out OUT >&-", 0, ""),
+        ("tokenize cat -m MODEL --out OUT <&- >&- 2>&-", 0, ""),
+        ("tokenize cat -m nowhere/at/all 2>&-", 1, ""),
+        ("--help >&-", 1, "error: Bad file descriptor\n"),
+    ],
+)
+def test_closed_streams_end_in_one_line_or_quietly(tiny_vocab, tmp_path, arguments, code, said):
+    out = tmp_path / "out.jsonl"
+    names = {"MODEL": tiny_vocab.parent, "OUT": out}
+    for name, path in names.items():
+        arguments = arguments.replace(name, shlex.quote(str(path)))
+    done = _shell(arguments)
+    assert (done.returncode, done.stderr, done.stdout) == (code, said, "")
+    if str(out) in arguments:
+        assert len(out.read_text().splitlines()) == 1
+
+
+def test_ctrl_c_while_the_commands_are_imported_is_one_line():
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from distilbert.cli.main import run\n"
+        "run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path):

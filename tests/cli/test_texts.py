@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import os
 import sys
+import threading
 
 import pytest
 
@@ -181,6 +183,49 @@ def test_plain_lines_have_no_columns(tmp_path):
     columns = [Column("question", "--q"), Column("context", "--c")]
     with pytest.raises(InputError, match=r"no columns 'question' and 'context'"):
         _read(path, columns=columns)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("63", "one\ntwo\n", None),
+        ("a.jsonl", '"one"\n"two"\n', None),
+        ("7", '"one"\n"two"', "jsonl"),
+    ],
+)
+def test_a_pipe_with_a_name_is_read_once_and_has_no_size(tmp_path, name, content, form):
+    path = tmp_path / name
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(content,))
+    writer.start()
+    texts = Texts(None, [path], form=form)
+    assert texts.total is None
+    assert [row.text for row in texts] == ["one", "two"]
+    writer.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+def test_parquet_is_not_read_from_a_pipe_with_a_name(tmp_path):
+    os.mkfifo(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="Parquet is read from plain files only"):
+        Texts(None, [tmp_path / "a.parquet"])
+
+
+def test_what_is_said_of_a_file_is_refused_where_texts_are_arguments():
+    for options in (
+        {"columns": [TEXT.named("body")]},
+        {"columns": [TEXT, Column("text_pair", "--pair-column")]},
+        {"form": "csv"},
+    ):
+        with pytest.raises(InputError, match=r"--format and --column .*the texts are arguments"):
+            Texts(["a"], None, **options)
+
+
+def test_a_closed_standard_input_is_no_text(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="no text was given"):
+        Texts(None, None)
 
 
 def test_texts_come_from_one_place(tmp_path):

@@ -70,17 +70,32 @@ def answer(
         ),
     ] = None,
     question_column: Annotated[
-        str, typer.Option(metavar="NAME", rich_help_panel=options.INPUT)
-    ] = QUESTION.usual,
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of questions.",
+            rich_help_panel=options.INPUT,
+            show_default=QUESTION.usual,
+        ),
+    ] = None,
     context_column: Annotated[
-        str, typer.Option(metavar="NAME", rich_help_panel=options.INPUT)
-    ] = CONTEXT.usual,
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of contexts.",
+            rich_help_panel=options.INPUT,
+            show_default=CONTEXT.usual,
+        ),
+    ] = None,
     form: options.FormatOption = None,
     top: Annotated[
-        int, typer.Option("--top", "-n", min=1, help="How many answers to show, best first.")
+        int,
+        typer.Option(
+            "--top", "-n", metavar="N", min=1, help="How many answers to show, best first."
+        ),
     ] = 1,
     longest: Annotated[
-        int, typer.Option("--longest", min=1, help="Most tokens of an answer.")
+        int, typer.Option("--longest", metavar="N", min=1, help="Most tokens of an answer.")
     ] = 15,
     impossible: Annotated[
         bool,
@@ -102,6 +117,11 @@ def answer(
     """
     if files and (questions or context is not None or context_file):
         raise InputError("--in brings questions and contexts; leave the other options out")
+    if not files and (question_column or context_column or form):
+        raise InputError(
+            f"{QUESTION.option}, {CONTEXT.option} and --format say how a file of questions is "
+            "read; name one with --in, or leave them out"
+        )
     if files:
         columns = [QUESTION.named(question_column), CONTEXT.named(context_column)]
         read = Texts(None, files, columns=columns, form=form)
@@ -123,7 +143,7 @@ def answer(
 
     def find(rows: list[Row], advance: Callable[[int], None]) -> Iterator[Record]:
         inputs = [{"question": row.text, "context": (*row.values, context)[1]} for row in rows]
-        for row, found in zip(rows, pipe.every_answer(inputs, chosen), strict=True):
+        for row, found in zip(rows, pipe.every_answer(inputs, chosen, advance), strict=True):
             yield {"question": row.text, "answers": found}
 
     with answers_to(out, FORM) as sink:

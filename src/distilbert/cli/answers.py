@@ -2,15 +2,17 @@
 
 import csv
 import json
+import math
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-from distilbert.cli.extras import parquet_missing
-from distilbert.cli.terminal import is_terminal, note
+from distilbert.cli.tables import parquet_missing
+from distilbert.cli.terminal import is_terminal, note, visible
 from distilbert.errors import DistilBertError, InputError
 from distilbert.files.atomic import writing
 
@@ -46,8 +48,8 @@ class Form:
         return [{**shared, **one} for one in record[self.many]]
 
 
-class Sink(Protocol):
-    """Takes records one by one."""
+class Writer(Protocol):
+    """One form of answers: takes records one by one."""
 
     def write(self, record: Record) -> None: ...
 
@@ -62,13 +64,13 @@ def check_out(out: Path | None, *, vectors: bool = False) -> None:
     known = (*SUFFIXES, ".npy") if vectors else SUFFIXES
     if out is None:
         return
-    if out.suffix not in known:
+    if out.suffix.lower() not in known:
         raise InputError(
             f"what kind of file is {str(out)!r}? --out writes {', '.join(known)}, by the suffix"
         )
     if out.is_dir():
         raise InputError(f"--out {str(out)!r} is a folder; give a file name")
-    if out.suffix == ".parquet":
+    if out.suffix.lower() == ".parquet":
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
@@ -76,8 +78,19 @@ def check_out(out: Path | None, *, vectors: bool = False) -> None:
 
 
 @contextmanager
-def answers_to(out: Path | None, form: Form) -> Iterator[Sink]:
-    """Yield where records go. A file appears whole when the block ends without error, or not."""
+def answers_to(out: Path | None, form: Form) -> Iterator["Sink"]:
+    """Yield where records go. A file appears whole when the block ends without error, or not.
+
+    A record with a number that is not finite is a DistilBertError, wherever it goes.
+    """
+    with _writer_to(out, form) as writer:
+        yield Sink(writer, piped=out is None and not is_terminal(sys.stdout))
+    if out is not None:
+        note(f"wrote {out}")
+
+
+@contextmanager
+def _writer_to(out: Path | None, form: Form) -> Iterator["Writer"]:
     if out is None:
         if not is_terminal(sys.stdout):
             yield JsonLines(sys.stdout)
@@ -86,22 +99,58 @@ def answers_to(out: Path | None, form: Form) -> Iterator[Sink]:
         yield table
         table.show()
         return
-    with writing(out) as temporary:
-        if out.suffix == ".parquet":
-            with ParquetFile(temporary, form) as sink:
-                yield sink
-        elif out.suffix == ".npy":
+    suffix = out.suffix.lower()
+    with writing(os.path.realpath(out)) as temporary:  # what a link names, not the link
+        if suffix == ".parquet":
+            with ParquetFile(temporary, form) as file:
+                yield file
+        elif suffix == ".npy":
             with temporary.open("wb") as raw:
                 array = ArrayFile(raw)
                 yield array
                 array.finish()
         else:
             with temporary.open("w", encoding="utf-8", newline="") as stream:
-                if out.suffix == ".jsonl":
+                if suffix == ".jsonl":
                     yield JsonLines(stream)
                 else:
-                    yield Delimited(stream, form, "\t" if out.suffix == ".tsv" else ",")
-    note(f"wrote {out}")
+                    yield Delimited(stream, form, "\t" if suffix == ".tsv" else ",")
+
+
+class Sink:
+    """Where a command's records go: to a writer, but none with a number that is not finite.
+
+    `piped` tells that another program reads them, which may use the terminal for itself.
+    """
+
+    def __init__(self, writer: Writer, piped: bool) -> None:
+        self._writer, self.piped = writer, piped
+
+    def write(self, record: Record) -> None:
+        check_finite(record)
+        self._writer.write(record)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+
+def check_finite(value: Any) -> None:
+    """Raise DistilBertError if a number in `value`, however deep, is not finite."""
+    if not _is_finite(value):
+        raise DistilBertError(
+            "an answer is not a finite number, so the model's weights are damaged, or too large "
+            "for --dtype float16; look at it with: distilbert info MODEL"
+        )
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not hasattr(value, "shape") or math.isfinite(value.sum(dtype="float64"))
 
 
 class JsonLines:
@@ -111,14 +160,7 @@ class JsonLines:
         self._stream = stream
 
     def write(self, record: Record) -> None:
-        try:
-            line = json.dumps(record, ensure_ascii=False, allow_nan=False, default=_numbers)
-        except ValueError as error:
-            raise DistilBertError(
-                "an answer is not a finite number, so the model's weights are damaged; "
-                "look at it with: distilbert info MODEL"
-            ) from error
-        self._stream.write(line + "\n")
+        self._stream.write(json.dumps(record, ensure_ascii=False, default=_numbers) + "\n")
 
     def flush(self) -> None:
         self._stream.flush()
@@ -223,10 +265,12 @@ class TerminalTable:
     """All rows at the end, in columns as wide as they need to be."""
 
     def __init__(self, form: Form) -> None:
-        self._form, self._rows = form, list[Record]()
+        self._form, self._rows = form, list[list[str]]()
+        self._fields = [field for field in form.fields if field.shown]
 
     def write(self, record: Record) -> None:
-        self._rows.extend(self._form.rows(record))
+        for row in self._form.rows(record):  # as cells, for vectors would fill the memory
+            self._rows.append([_cell(row.get(one.name), one.kind) for one in self._fields])
 
     def flush(self) -> None:
         """Nothing is shown before the widths of the columns are known."""
@@ -237,15 +281,14 @@ class TerminalTable:
         from rich.table import Table
         from rich.text import Text
 
-        fields = [field for field in self._form.fields if field.shown]
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for field in fields:
+        for field in self._fields:
             right = field.kind in ("integer", "number")
             table.add_column(
                 field.name, justify="right" if right else "left", no_wrap=right, overflow="fold"
             )
         for row in self._rows:
-            table.add_row(*(Text(_cell(row.get(field.name), field.kind)) for field in fields))
+            table.add_row(*map(Text, row))
         Console().print(table if self._rows else "nothing found")
 
 
@@ -257,14 +300,9 @@ def _cell(value: Any, kind: Kind) -> str:
     if kind == "vector":
         shown = " ".join(f"{number:+.3f}" for number in value[:6])
         return f"{shown} …" if len(value) > 6 else shown
-    return str(value)
+    return visible(str(value)).expandtabs()  # a tab has no width of its own
 
 
 def _numbers(vector: Any) -> list[float]:
     """The numbers of a float32 vector with no more digits than they have."""
     return [float(f"{number:.9g}") for number in vector.tolist()]
-
-
-def shapes(fields: Sequence[tuple[str, Kind]]) -> tuple[Field, ...]:
-    """Fields from pairs of name and kind."""
-    return tuple(Field(name, kind) for name, kind in fields)

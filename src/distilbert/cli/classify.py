@@ -41,7 +41,10 @@ def classify(
     form: options.FormatOption = None,
     long: options.LongOption = options.Long.CUT,
     top: Annotated[
-        int, typer.Option("--top", "-n", min=1, help="How many labels to show, best first.")
+        int,
+        typer.Option(
+            "--top", "-n", metavar="N", min=1, help="How many labels to show, best first."
+        ),
     ] = 1,
     scores: Annotated[
         Scores,

@@ -26,7 +26,7 @@ def embed(
             help="Vectors of length 1, so that a product of two is their cosine; or plain means.",
         ),
     ] = True,
-    out: options.OutOption = None,
+    out: options.VectorsOutOption = None,
     model: options.EncoderOption = "minilm",
     token_budget: options.BudgetOption = None,
     threads: options.ThreadsOption = None,

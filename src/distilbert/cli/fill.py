@@ -29,7 +29,8 @@ def fill(
     form: options.FormatOption = None,
     long: options.LongOption = options.Long.CUT,
     top: Annotated[
-        int, typer.Option("--top", "-n", min=1, help="How many words to show for a mask.")
+        int,
+        typer.Option("--top", "-n", metavar="N", min=1, help="How many words to show for a mask."),
     ] = 5,
     targets: Annotated[
         list[str] | None,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distilbert.cli.terminal import is_terminal, waiting
+from distilbert.cli.terminal import is_terminal, visible, waiting
 from distilbert.errors import DistilBertError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from distilbert.config import DistilBertConfig
     from distilbert.files.report import LoadReport
 
@@ -179,13 +181,19 @@ def _show(facts: Facts, checks: list[Check]) -> None:
         table = Table(section, "", box=SIMPLE_HEAD, pad_edge=False, min_width=40)
         table.columns[1].overflow = "fold"
         for name, value in values.items() if isinstance(values, dict) else [("", values)]:
-            table.add_row(Text(name), Text(_words(value, bytes_=section == "files")))
+            table.add_row(_shown(name), _shown(_words(value, bytes_=section == "files")))
         console.print(table)
     table = Table("check", "", "", box=SIMPLE_HEAD, pad_edge=False)
     for check in checks:
         mark = Text("ok", "green") if check.fine else Text("FAILS", "bold red")
-        table.add_row(Text(check.name), mark, Text(check.found, overflow="fold"))
+        table.add_row(_shown(check.name), mark, _shown(check.found))
     console.print(table)
+
+
+def _shown(text: str) -> "Text":
+    from rich.text import Text
+
+    return Text(visible(text), overflow="fold")
 
 
 def _words(value: Any, *, bytes_: bool) -> str:

@@ -1,107 +1,75 @@
-"""`distilbert`: one command a job. Nothing heavy is imported before a command runs."""
+"""The entry point: whatever happens from here on ends in an exit code and at most one line."""
 
 import os
 import sys
-import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
-
-from distilbert import __version__
-from distilbert.cli.answer import answer
-from distilbert.cli.classify import classify
-from distilbert.cli.embed import embed
-from distilbert.cli.fetch import fetch_command
-from distilbert.cli.fill import fill
-from distilbert.cli.info import info
-from distilbert.cli.search import search
-from distilbert.cli.tag import tag
-from distilbert.cli.terminal import warn
-from distilbert.cli.tokenize import tokenize
 from distilbert.errors import DistilBertError
 
 FINE, FAILED, INTERRUPTED = 0, 1, 130
 
-COMMANDS = (embed, search, classify, tag, answer, fill, tokenize, info)
-
-
-class Commands(TyperGroup):
-    """The commands; what goes wrong on purpose is told in one line, without a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()  # what goes wrong here is told here, and not at Python's end
-            return result
-        except BrokenPipeError as error:  # who read our output has enough of it
-            _drop_output()
-            raise typer.Exit(FINE) from error
-        except DistilBertError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(FAILED) from error
-        except OSError as error:  # such as a full disk behind standard output
-            _drop_output()
-            print(f"error: {error.strerror or error}", file=sys.stderr)
-            raise typer.Exit(FAILED) from error
-        except KeyboardInterrupt as error:
-            print("interrupted", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from error
-
-
-app = typer.Typer(
-    name="distilbert",
-    cls=Commands,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="DistilBERT on your texts: embed, search, classify, tag, answer, fill in.",
-    epilog="Exit codes: 0 fine, 1 an error told in one line, 2 wrong usage, 130 interrupted.",
-)
-for command in COMMANDS:
-    app.command()(command)
-app.command("fetch")(fetch_command)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"distilbert {__version__}")
-        raise typer.Exit(FINE)
-
-
-@app.callback()
-def main(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and leave."
-        ),
-    ] = False,
-) -> None:
-    """The options that stand before the command; `version` is handled by its callback."""
-
 
 def run() -> None:
     """The entry point of the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    warnings.showwarning = _tell
-    try:
+    with in_one_line():
+        _open_streams()
+        from distilbert.cli.app import app  # here, so that Ctrl-C while importing is caught too
+
         app()
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Tell what goes wrong in the block in one line, and leave with the exit code for it."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # what goes wrong here is told here, and not at Python's end
+    except BrokenPipeError:  # who read our output has enough of it
+        _drop_output()
+        sys.exit(FINE)
+    except DistilBertError as error:
+        _tell(f"error: {error}")
+        sys.exit(FAILED)
+    except OSError as error:  # such as a full disk behind standard output
+        _drop_output()
+        _tell(f"error: {error.strerror or error}")
+        sys.exit(FAILED)
     except KeyboardInterrupt:
+        _drop_output()
+        _tell("interrupted")
         sys.exit(INTERRUPTED)
 
 
-def _tell(message: Warning | str, *_: Any, **__: Any) -> None:
-    """A warning in one line, without the place in our code that gave it."""
-    warn(str(message))
+def _tell(line: str) -> None:
+    from distilbert.cli.terminal import visible
+
+    with suppress(OSError):  # standard error may be as full as standard output
+        print(visible(line), file=sys.stderr, flush=True)
+
+
+def _open_streams() -> None:
+    """Give every standard stream that was closed a place, and all of them UTF-8.
+
+    Without that the next file opened would take its number, and what libraries print would end up
+    in that file. What a command writes to a closed standard output is an error as ever.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        sys.stdout = open(nowhere, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _drop_output() -> None:
     """Let what is still buffered go nowhere, so that Python does not complain at its end."""
-    with suppress(OSError):  # standard output may be no file
+    with suppress(OSError, ValueError):  # standard output may be no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

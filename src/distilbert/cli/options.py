@@ -6,7 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from distilbert.errors import InputError
+
 INPUT, OUTPUT, MODEL = "Input", "Output", "Model"
+MOST_THREADS = 512  # the runtime behind PyTorch crashes where it gets no memory for them
 
 
 class FileKind(str, Enum):
@@ -32,6 +35,15 @@ class Long(str, Enum):
 
     CUT = "cut"
     ERROR = "error"
+
+
+def _not_a_file(name: str | None) -> str | None:
+    if name is not None and Path(name).is_file():
+        raise InputError(
+            f"--model {name!r} is a file; give the folder that holds it, a hub id, or a backbone "
+            "(minilm)"
+        )
+    return name
 
 
 TextArguments = Annotated[
@@ -74,24 +86,29 @@ FormatOption = Annotated[
         show_default=False,
     ),
 ]
-OutOption = Annotated[
-    Path | None,
-    typer.Option(
+
+
+def _out(suffixes: str) -> Any:
+    return typer.Option(
         "--out",
         "-o",
         metavar="FILE",
-        help="Write the answers to a .jsonl, .csv, .tsv or .parquet file. Without it: a table on a "
-        "terminal, JSON lines down a pipe.",
+        help=f"Write the answers to a {suffixes} file. Without it: a table on a terminal, JSON "
+        "lines down a pipe.",
         rich_help_panel=OUTPUT,
         show_default=False,
-    ),
-]
+    )
+
+
+OutOption = Annotated[Path | None, _out(".jsonl, .csv, .tsv or .parquet")]
+VectorsOutOption = Annotated[Path | None, _out(".npy, .jsonl, .csv, .tsv or .parquet")]
 ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
         "-m",
         metavar="NAME",
+        callback=_not_a_file,
         help="A folder or hub id of a model with a head trained for this task.",
         rich_help_panel=MODEL,
         show_default=False,
@@ -103,6 +120,7 @@ EncoderOption = Annotated[
         "--model",
         "-m",
         metavar="NAME",
+        callback=_not_a_file,
         help="A folder, a hub id, or a backbone.",
         rich_help_panel=MODEL,
     ),
@@ -111,6 +129,7 @@ BudgetOption = Annotated[
     int | None,
     typer.Option(
         "--token-budget",
+        metavar="N",
         min=1,
         help="Most tokens that go through the model at once; less takes less memory.",
         rich_help_panel=MODEL,
@@ -121,7 +140,9 @@ ThreadsOption = Annotated[
     int | None,
     typer.Option(
         "--threads",
+        metavar="N",
         min=1,
+        max=MOST_THREADS,
         help="Threads to compute with.",
         rich_help_panel=MODEL,
         show_default="what PyTorch finds",
@@ -133,7 +154,12 @@ PrecisionOption = Annotated[
 ]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", help="Where to compute: cpu, cuda, mps.", rich_help_panel=MODEL),
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where to compute: cpu, cuda, mps.",
+        rich_help_panel=MODEL,
+    ),
 ]
 LongOption = Annotated[
     Long,
@@ -162,21 +188,15 @@ def load_pipeline(
     with waiting(f"loading {model}" if model else "loading"):
         import torch
 
-        from distilbert.errors import InputError
         from distilbert.pipelines import pipeline
 
         if threads:
             torch.set_num_threads(threads)
-        try:
-            where = torch.empty(0, device=device).device
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot compute on --device {device!r}: {reason}") from error
         return pipeline(
             task,
             model,
             dtype=getattr(torch, dtype.value),
-            device=where,
+            device=device,
             token_budget=token_budget,
             **options,
         )

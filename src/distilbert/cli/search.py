@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distilbert.cli import options
-from distilbert.cli.answers import Field, Form, answers_to, check_out
-from distilbert.cli.stream import LongTexts, chunks
-from distilbert.cli.terminal import progress
+from distilbert.cli.answers import Field, Form, answers_to, check_finite, check_out
+from distilbert.cli.stream import LongTexts, chunks, walk
 from distilbert.cli.texts import TEXT, Row, Texts
 from distilbert.errors import InputError
 
@@ -25,7 +24,9 @@ def search(
     column: options.ColumnOption = None,
     form: options.FormatOption = None,
     long: options.LongOption = options.Long.CUT,
-    top: Annotated[int, typer.Option("--top", "-n", min=1, help="How many texts to show.")] = 5,
+    top: Annotated[
+        int, typer.Option("--top", "-n", metavar="N", min=1, help="How many texts to show.")
+    ] = 5,
     out: options.OutOption = None,
     model: options.EncoderOption = "minilm",
     token_budget: options.BudgetOption = None,
@@ -53,18 +54,22 @@ def search(
         dtype=dtype,
         device=device,
     )
+    import numpy as np  # after the model: what is wrong with a call is said before that
+
     too_long = LongTexts(long, pipe.limit)
     wanted = pipe([row.text for row in asked], **too_long.options(asked))
     best = [Best(top) for _ in asked]
     finished = 0
     with answers_to(out, _form(len(asked), files)) as sink:
-        with progress("searching", read.total) as show:
-            for rows in chunks(read, keep=lambda row: bool(row.text.strip())):
-                found = pipe([row.text for row in rows], **too_long.options(rows))
-                for own, scores in zip(best, wanted @ found.T, strict=True):
-                    own.consider(rows, scores)
-                finished += len(rows)
-                show(read.done, finished)
+        with_words = chunks(read, keep=lambda row: bool(row.text.strip()))
+        for rows, advance in walk(with_words, read, "searching", hidden=sink.piped):
+            texts = [row.text for row in rows]
+            found = pipe.run(texts, progress=advance, **too_long.options(rows))
+            every = wanted @ np.stack(found).T  # (queries, rows)
+            check_finite(every)  # what is not a number has no place in an order
+            for own, scores in zip(best, every, strict=True):
+                own.consider(rows, scores)
+            finished += len(rows)
         if not finished:
             raise InputError("all lines are empty: there is no text to search")
         for query, own in zip(asked, best, strict=True):

@@ -7,8 +7,9 @@ from typing import Any
 from distilbert.cli.answers import Record, Sink
 from distilbert.cli.options import Long
 from distilbert.cli.terminal import progress, warn
-from distilbert.cli.texts import Row, Texts
+from distilbert.cli.texts import ARGUMENTS, Row, Texts
 from distilbert.errors import InputError
+from distilbert.pipelines.base import TextError
 
 CHUNK = 256  # rows read, answered and written together
 
@@ -65,14 +66,31 @@ def stream(
 
     `answer` gets a chunk and a function to call with the number of its rows just finished.
     """
-    with progress(title, texts.total) as show:
-        way = Way(texts, show)
-        for chunk in chunks(texts, size):
-            way.begin(len(chunk))
-            for record in answer(chunk, way.advance):
+    for chunk, advance in walk(chunks(texts, size), texts, title, hidden=sink.piped):
+        try:
+            for record in answer(chunk, advance):
                 sink.write(record)
-            sink.flush()
+        except TextError as error:
+            raise located(error, chunk) from error
+        sink.flush()
+
+
+def walk(
+    chunks: Iterable[list[Row]], texts: Texts, title: str, *, hidden: bool
+) -> Iterator[tuple[list[Row], Callable[[int], None]]]:
+    """Each chunk of `texts` with a function to call with the number of its rows just finished."""
+    with progress(title, texts.total, hidden=hidden) as show:
+        way = Way(texts, show)
+        for chunk in chunks:
+            way.begin(len(chunk))
+            yield chunk, way.advance
             way.end()
+
+
+def located(error: TextError, rows: Sequence[Row]) -> InputError:
+    """The error, saying in which file and line the refused one of these rows stands."""
+    row = rows[error.number]
+    return InputError(str(error) if row.source == ARGUMENTS else f"{row.where}: {error}")
 
 
 class Way:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distilbert.cli.extras import parquet_missing
-from distilbert.errors import FileError, InputError
+from distilbert.errors import DistilBertError, FileError, InputError
 
 Values = tuple[str, ...]
 
@@ -103,6 +102,13 @@ def json_rows(
         else:
             raise FileError(f"{where}: a JSON {_kind(value)}, where an object is needed")
         yield number, tuple(_text(one, where) for one in found)
+
+
+def parquet_missing(what: str) -> DistilBertError:
+    """The error for `what`, such as "reading 'a.parquet'", where pyarrow is not installed."""
+    return DistilBertError(
+        f"{what} needs pyarrow, which is not installed; run: pip install 'distilbert[parquet]'"
+    )
 
 
 def parquet_rows(file: Path, columns: Sequence[Column]) -> Iterator[tuple[int, Values, float]]:

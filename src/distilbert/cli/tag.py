@@ -36,7 +36,7 @@ def tag(
             "one tag), or simple after each word got one tag, by its first token, the average of "
             "its tokens, or its surest one (max)."
         ),
-    ] = Group.SIMPLE,
+    ] = Group.FIRST,
     ignore: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,7 +75,8 @@ def tag(
 
     def answer(rows: list[Row], advance: Callable[[int], None]) -> Iterator[Record]:
         nonlocal finished
-        for row, found in zip(rows, pipe.run([row.text for row in rows]), strict=True):
+        every = pipe.run([row.text for row in rows], progress=advance)
+        for row, found in zip(rows, every, strict=True):
             finished += 1
             entities = [{"number": finished, **entity} for entity in found]
             yield {"text": row.text, "entities": entities}

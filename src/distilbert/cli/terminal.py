@@ -1,9 +1,17 @@
 """What people see on a terminal: messages and progress on standard error, tables on output."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    """`text` with control characters spelled out, so that it cannot steer a terminal."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
@@ -13,13 +21,13 @@ def is_terminal(stream: IO[Any] | None) -> bool:
 
 def warn(message: str) -> None:
     """One line on standard error, whoever reads it."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {visible(message)}", file=sys.stderr)
 
 
 def note(message: str) -> None:
     """One line on standard error, for people only."""
     if is_terminal(sys.stderr):
-        print(message, file=sys.stderr)
+        print(visible(message), file=sys.stderr)
 
 
 @contextmanager
@@ -35,9 +43,11 @@ def waiting(message: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[float, int], None]]:
+def progress(
+    title: str, total: int | None, *, hidden: bool = False
+) -> Iterator[Callable[[float, int], None]]:
     """Yield a function `(done of total, texts)` that moves a bar; there is none off a terminal."""
-    if not is_terminal(sys.stderr):
+    if hidden or not is_terminal(sys.stderr):
         yield lambda done, texts: None
         return
     from rich.console import Console

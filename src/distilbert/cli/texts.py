@@ -14,8 +14,8 @@ from distilbert.errors import FileError, InputError
 
 TEXT = Column("text", "--column")
 STANDARD_INPUT = Path("-")
+ARGUMENTS = "arguments"
 
-FORMATS = ("txt", "csv", "tsv", "jsonl", "parquet")
 _SUFFIXES = {
     ".txt": "txt",
     ".text": "txt",
@@ -63,7 +63,12 @@ class Texts:
         """Raise InputError if there is nothing to read, FileError if a file cannot be."""
         if arguments and files:
             raise InputError("texts come from arguments or from --in, not from both; leave one out")
-        if not arguments and not files and sys.stdin.isatty():
+        if arguments and (form or len(columns) > 1 or any(column.given for column in columns)):
+            raise InputError(
+                f"--format and {' and '.join(column.option for column in columns)} say how a file "
+                "is read, and the texts are arguments; leave them out, or read a file with --in"
+            )
+        if not arguments and not files and (sys.stdin is None or sys.stdin.isatty()):
             raise InputError(
                 "no text was given: write texts as arguments, name a file with --in, or pipe lines "
                 "into standard input"
@@ -100,29 +105,29 @@ class Texts:
                         f"argument {number} is not UTF-8; check the terminal's encoding"
                     ) from error
                 self.done = number
-                yield Row((text,), "arguments", number)
+                yield Row((text,), ARGUMENTS, number)
             return
         finished = 0
         for file in self._files:
             yield from self._reader(file)(finished)
-            finished += 0 if file == STANDARD_INPUT else file.stat().st_size
+            finished += file.stat().st_size if _is_plain(file) else 0
             self.done = finished
 
     def _reader(self, file: Path) -> Callable[[int], Iterator[Row]]:
         form = self._form or _form_of(file)
         if form == "parquet":
-            if file == STANDARD_INPUT or file.suffix == ".gz":
+            if not _is_plain(file) or file.suffix == ".gz":
                 raise InputError("Parquet is read from plain files only; name one with --in")
             return lambda finished: self._from_parquet(file, finished)
         return lambda finished: self._from_lines(file, form, finished)
 
     def _from_lines(self, file: Path, form: str, finished: int) -> Iterator[Row]:
-        name = _name(file)
+        name, plain = _name(file), _is_plain(file)
         with _opened(file) as raw:
             stream = gzip.GzipFile(fileobj=raw) if file.suffix == ".gz" else raw
             try:
                 for line, values in _READERS[form](_decoded(stream, name), self._columns, name):
-                    if file != STANDARD_INPUT:
+                    if plain:
                         self.done = finished + raw.tell()
                     yield Row(values, name, line)
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -176,20 +181,30 @@ def _has_number(stream: BinaryIO) -> bool:
 
 
 def _size(files: Sequence[Path]) -> int | None:
-    """Bytes of all files. Raises FileError for one that cannot be read."""
-    if STANDARD_INPUT in files:
-        return None
-    total = 0
+    """Bytes of all files, None where a pipe is among them. Raises FileError for an unreadable one.
+
+    A pipe is not opened to try it: that would wait for its writer, or take what it has to give.
+    """
     for file in files:
-        with _opened(file):
-            total += file.stat().st_size
-    return total
+        if _is_plain(file) or not (file == STANDARD_INPUT or file.is_fifo()):
+            with _opened(file):
+                pass
+    if not all(map(_is_plain, files)):
+        return None
+    return sum(file.stat().st_size for file in files)
+
+
+def _is_plain(file: Path) -> bool:
+    """Whether it is a regular file: one with a size, in which one may go back and forth."""
+    return file != STANDARD_INPUT and file.is_file()
 
 
 def _form_of(file: Path) -> str:
     if file == STANDARD_INPUT:
         return "txt"
     suffix = Path(file.stem).suffix if file.suffix == ".gz" else file.suffix
+    if not suffix and file.is_fifo():  # as the shell's <(command) makes them
+        return "txt"
     if suffix.lower() not in _SUFFIXES:
         raise InputError(
             f"what kind of file is {str(file)!r}? Known are {', '.join(_SUFFIXES)} (all but the "

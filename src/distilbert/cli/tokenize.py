@@ -49,7 +49,7 @@ def tokenize(
         tokenizer = _tokenizer(model, fast)
     number = 0
 
-    def answer(rows: list[Row], advance: Callable[[int], None]) -> Iterator[Record]:
+    def answer(rows: list[Row], _: Callable[[int], None]) -> Iterator[Record]:
         nonlocal number
         encoded = tokenizer(
             [row.text for row in rows],

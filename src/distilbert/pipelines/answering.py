@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from distilbert.errors import InputError
-from distilbert.pipelines.base import Options, Pipeline, Progress, at_least, shortened
+from distilbert.pipelines.base import (
+    Options,
+    Pipeline,
+    Progress,
+    TextError,
+    at_least,
+    counted,
+    shortened,
+)
 from distilbert.pipelines.spans import best_spans
 from distilbert.pipelines.windows import windows
 
@@ -114,9 +122,16 @@ class QuestionAnsweringPipeline(Pipeline[AnswerOptions]):
         """The best answers to each question, always as a list."""
         if not inputs:
             return []
-        checked = [_checked(one) for one in inputs]
-        contexts = {text: self._context(text) for text in {text for _, text in checked}}
-        asked = [self._ask(text, contexts[context], options) for text, context in checked]
+        contexts: dict[str, _Context] = {}
+        asked = []
+        for number, one in enumerate(inputs):
+            try:
+                question, text = _checked(one)
+                if text not in contexts:
+                    contexts[text] = self._context(text)
+                asked.append(self._ask(question, contexts[text], options))
+            except InputError as error:
+                raise TextError(number, str(error)) from error
         rows = [
             self.tokenizer.build_inputs_with_special_tokens(
                 one.question, one.context.ids[start:end]
@@ -124,7 +139,8 @@ class QuestionAnsweringPipeline(Pipeline[AnswerOptions]):
             for one in asked
             for start, end in one.ranges
         ]
-        logits = iter(self.session.logits(rows, progress=progress))
+        tell = counted(progress, len(rows), len(asked))
+        logits = iter(self.session.logits(rows, progress=tell))
         return [
             self._best(one, [next(logits).float().cpu().numpy() for _ in one.ranges], options)
             for one in asked

@@ -1,16 +1,53 @@
 """What every pipeline shares: how it is called, how texts become rows, and what is too long."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from distilbert.errors import InputError
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], None]  # called with the number of inputs just finished
 Rows = list[list[int]]
 
+_NO_LISTS = (Mapping, bytes, bytearray, Set)  # they iterate over what is no text, or in no order
+
+TOKENIZER_OPTIONS = (
+    "add_special_tokens",
+    "split_special_tokens",
+    "padding",
+    "pad_to_multiple_of",
+    "padding_side",
+)
+
 READ_AHEAD = 256  # texts taken at a time from an iterator, so that they can be batched by length
+
+
+TRUNCATIONS = (None, True, False, "longest_first", "only_first", "only_second", "do_not_truncate")
+
+WITHOUT_EFFECT: dict[str, Collection[Any]] = {
+    "framework": ("pt",),
+    "num_workers": range(1025),
+    "padding": (True, False, "longest", "max_length", "do_not_pad"),
+    "trust_remote_code": (False,),
+    "binary_output": (False,),
+    "offset_mapping": (),
+    "device_map": (),
+    "feature_extractor": (),
+    "processor": (),
+    "image_processor": (),
+    "use_auth_token": (),
+    "pipeline_class": (),
+}
+"""Options of other libraries' pipelines, and the values (None too) that ask for nothing here."""
+
+
+class TextError(InputError):
+    """An input that cannot be used: `number` of those in the call, from 0."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +75,7 @@ class TextOptions(Options):
 
     truncation: True cuts a text that is longer than the model reads (or than `max_length`); without
         it such a text is an error. The tokenizer's own strategies for pairs may be named.
-    max_length: cut to this many tokens, with truncation.
+    max_length: cut to this many tokens, unless truncation is False.
     tokenizer_options: anything else that the tokenizer's call takes.
     on_cut: called with the numbers (from 0) of the texts that were cut, if any was.
     """
@@ -52,6 +89,22 @@ class TextOptions(Options):
         super().__post_init__()
         if self.max_length is not None:
             at_least(1, max_length=self.max_length)
+        if self.truncation not in TRUNCATIONS:
+            raise InputError(
+                f"unknown truncation {self.truncation!r}; it is one of "
+                + ", ".join(map(str, TRUNCATIONS))
+            )
+        if self.tokenizer_options is not None:
+            check_tokenizer_options("tokenizer_options", self.tokenizer_options)
+        if self.on_cut is not None and not callable(self.on_cut):
+            raise InputError(f"on_cut must be a function, not {self.on_cut!r}")
+
+    @property
+    def cuts(self) -> bool | str:
+        """How a text that is too long is cut, False where it is not."""
+        if self.truncation is None:
+            return "longest_first" if self.max_length is not None else False
+        return False if self.truncation == "do_not_truncate" else self.truncation
 
     def counted_from(self, start: int) -> "TextOptions":
         report = self.on_cut
@@ -100,6 +153,24 @@ class Pipeline(Generic[Chosen]):
         positions: int = self.session.config.max_position_embeddings
         return min(positions, int(self.tokenizer.model_max_length))
 
+    @property
+    def device(self) -> Any:
+        """Where the model's weights are."""
+        return next(self.model.parameters()).device
+
+    framework: ClassVar[str] = "pt"
+
+    def predict(self, inputs: Any) -> Any:
+        """What a call gives, under the name that scikit-learn knows."""
+        return self(inputs)
+
+    transform = predict
+
+    def save_pretrained(self, folder: Any) -> None:
+        """Save the model and its tokenizer in one folder."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """One answer for one input, a list for a list, an iterator for any other iterable."""
         chosen = self.choose(options)
@@ -107,20 +178,23 @@ class Pipeline(Generic[Chosen]):
             return self.answers([inputs], chosen)[0]
         if isinstance(inputs, list | tuple):
             return self._answer_all(inputs, chosen)
+        if isinstance(inputs, _NO_LISTS):
+            raise self._wrong(inputs)
         if isinstance(inputs, Iterable):
             return self._answer_each(inputs, chosen)
-        raise InputError(
-            f"the {self.task} pipeline takes a text, a list or an iterable of texts; "
-            f"it was given {_kind(inputs)}"
-        )
+        if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):  # a torch Dataset
+            return self._answer_each((inputs[at] for at in range(len(inputs))), chosen)
+        raise self._wrong(inputs)
 
     def run(
         self, inputs: Sequence[Any], *, progress: Progress | None = None, **options: Any
     ) -> list[Any]:
         """The answers to a list of inputs, in a list: one each, in order.
 
-        `progress` is called with the number of rows (texts, or windows of long ones) just finished.
+        `progress` is called with the number of inputs just finished.
         """
+        if isinstance(inputs, (str, *_NO_LISTS)):
+            raise self._wrong(inputs)
         return self._answer_all(inputs, self.choose(options), progress)
 
     def answers(
@@ -143,6 +217,12 @@ class Pipeline(Generic[Chosen]):
 
     def _known(self, options: Mapping[str, Any]) -> dict[str, Any]:
         given = self.spelled(dict(options))
+        for name in WITHOUT_EFFECT.keys() & given.keys():
+            value, allowed = given.pop(name), WITHOUT_EFFECT[name]
+            if not (value is None or value in allowed):
+                raise InputError(
+                    f"{name}={value!r} is nothing that {self.task} can do here; leave {name} out"
+                )
         names = [field.name for field in fields(self.option_type)]
         for name in given:
             if name not in names:
@@ -150,6 +230,12 @@ class Pipeline(Generic[Chosen]):
                     f"unknown option {name!r} for {self.task}; its options are: {', '.join(names)}"
                 )
         return given
+
+    def _wrong(self, inputs: Any) -> InputError:
+        return InputError(
+            f"the {self.task} pipeline takes a text, a list or an iterable of texts; "
+            f"it was given {_kind(inputs)}"
+        )
 
     def _answer_all(
         self, inputs: Sequence[Any], options: Chosen, progress: Progress | None = None
@@ -184,29 +270,27 @@ def rows_of(
     Raises InputError, quoting the text, for one that the model cannot read whole.
     """
     extra = dict(options.tokenizer_options or {})
-    for refused in ("return_tensors", "return_overflowing_tokens", "stride"):
-        if refused in extra:
-            raise InputError(f"the {pipeline.task} pipeline cannot pass {refused!r} to a tokenizer")
     limit = pipeline.limit if options.max_length is None else options.max_length
     tokenizer = pipeline.tokenizer
     rows = _encode(tokenizer, texts, pairs, extra)
     long = [number for number, row in enumerate(rows) if len(row) > limit]
-    if long and options.truncation not in (None, False, "do_not_truncate"):
+    if long and options.cuts:
         shorter = _encode(
             tokenizer,
             [texts[number] for number in long],
             [pairs[number] for number in long] if pairs else None,
-            {**extra, "truncation": options.truncation, "max_length": limit},
+            {**extra, "truncation": options.cuts, "max_length": limit},
         )
         for number, row in zip(long, shorter, strict=True):
             rows[number] = row
         if options.on_cut:
             options.on_cut(long)
-    for text, row in zip(texts, rows, strict=True):
+    for number, (text, row) in enumerate(zip(texts, rows, strict=True)):
         if len(row) > pipeline.limit:
-            raise InputError(
+            raise TextError(
+                number,
                 f"the text {shortened(text)!r} has {len(row)} tokens, and this model reads at most "
-                f"{pipeline.limit}; pass truncation=True to cut it, or split the text"
+                f"{pipeline.limit}; pass truncation=True to cut it, or split the text",
             )
     return rows
 
@@ -255,11 +339,72 @@ def texts_of(inputs: Sequence[Any], task: str) -> list[str]:
     return list(inputs)
 
 
+def list_of_texts(name: str, values: Any) -> None:
+    """Raise InputError, naming it, for what is no list (tuple, set) of texts."""
+    if not isinstance(values, list | tuple | Set) or not all(isinstance(v, str) for v in values):
+        raise InputError(f"{name} must be a list of texts, not {values!r}")
+
+
 def at_least(least: int, **values: Any) -> None:
     """Raise InputError, naming it, for a value that is not a whole number of at least `least`."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def counted(progress: Progress | None, rows: int, inputs: int) -> Progress | None:
+    """Progress in inputs, of which each is one or more of `rows`: as many inputs as rows in part.
+
+    The rows are not finished in their order, so no one knows which inputs are finished.
+    """
+    if progress is None or rows == inputs:
+        return progress
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        progress(done * inputs // rows - before * inputs // rows)
+
+    return tell
+
+
+def check_tokenizer_options(name: str, options: Any) -> None:
+    """Raise InputError unless `options` is a mapping of what a pipeline passes to a tokenizer."""
+    if not isinstance(options, Mapping):
+        raise InputError(f"{name} must be a dictionary of a tokenizer's options, not {options!r}")
+    for one in options:
+        if one not in TOKENIZER_OPTIONS:
+            raise InputError(
+                f"{name} cannot hold {one!r}; it may hold {', '.join(TOKENIZER_OPTIONS)}"
+            )
+
+
+def unpack_tokenizer_options(options: dict[str, Any], name: str) -> dict[str, Any]:
+    """Move `options[name]` (`truncation` and `max_length` among them) to where pipelines read it.
+
+    Raises InputError if an option is given both there and by itself.
+    """
+    inner = options.pop(name, None) or {}
+    if not isinstance(inner, Mapping):
+        raise InputError(f"{name} must be a dictionary of a tokenizer's options, not {inner!r}")
+    inner = dict(inner)
+    for own in ("truncation", "max_length"):
+        if own in inner:
+            if own in options:
+                raise InputError(f"{own} is given twice: by itself and in {name}; give it once")
+            options[own] = inner.pop(own)
+    if inner:
+        options["tokenizer_options"] = {**(options.get("tokenizer_options") or {}), **inner}
+    return options
+
+
+def gather_tokenizer_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Move options that are a tokenizer's from beside the others into their place."""
+    inner = {name: options.pop(name) for name in TOKENIZER_OPTIONS if name in options}
+    if inner:
+        options["tokenizer_options"] = {**(options.get("tokenizer_options") or {}), **inner}
+    return options
 
 
 def _kind(value: Any) -> str:

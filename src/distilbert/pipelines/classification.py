@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from distilbert.errors import InputError
-from distilbert.pipelines.base import Pipeline, Progress, TextOptions, at_least, rows_of, texts_of
-from distilbert.pipelines.spelling import gather_tokenizer_options
+from distilbert.pipelines.base import (
+    Pipeline,
+    Progress,
+    TextOptions,
+    at_least,
+    gather_tokenizer_options,
+    rows_of,
+    texts_of,
+)
 
 if TYPE_CHECKING:
     import torch
 
 FUNCTIONS = ("default", "sigmoid", "softmax", "none")
-_TOKENIZER_OPTIONS = ("padding", "add_special_tokens", "pad_to_multiple_of")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,9 @@ class TextClassificationPipeline(Pipeline[ClassificationOptions]):
         return answers
 
     def spelled(self, options: dict[str, Any]) -> dict[str, Any]:
-        return gather_tokenizer_options(options, _TOKENIZER_OPTIONS)
+        if isinstance(options.get("function_to_apply"), str):
+            options["function_to_apply"] = options["function_to_apply"].lower()
+        return gather_tokenizer_options(options)
 
 
 def _chosen(labels: list[dict[str, Any]], options: ClassificationOptions) -> Any:
@@ -108,9 +116,15 @@ def _function(name: str | None, config: Any) -> Callable[["torch.Tensor"], "torc
 
 def _pairs(inputs: Sequence[Any]) -> tuple[list[str], list[str | None]]:
     """The texts and their pairs, None where a text has none."""
-    texts, pairs = [], []
+    texts: list[Any] = []
+    pairs: list[str | None] = []
     for number, one in enumerate(inputs):
         if isinstance(one, list | tuple):
+            match one:
+                case [[str(text), str(pair)]]:  # a pair as it was written in the past
+                    texts.append(text)
+                    pairs.append(pair)
+                    continue
             raise InputError(
                 f"number {number + 1} of {len(inputs)} is a {type(one).__name__}; write a pair of "
                 'texts as {"text": "…", "text_pair": "…"}'

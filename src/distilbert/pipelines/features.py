@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distilbert.pipelines.base import Pipeline, Progress, TextOptions, rows_of, texts_of
-from distilbert.pipelines.spelling import unpack_tokenizer_options
+from distilbert.pipelines.base import (
+    Pipeline,
+    Progress,
+    TextOptions,
+    rows_of,
+    texts_of,
+    unpack_tokenizer_options,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,15 @@ from distilbert.errors import InputError
 from distilbert.pipelines.base import (
     Pipeline,
     Progress,
+    TextError,
     TextOptions,
     at_least,
+    list_of_texts,
     rows_of,
     shortened,
     texts_of,
+    unpack_tokenizer_options,
 )
-from distilbert.pipelines.spelling import unpack_tokenizer_options
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +39,8 @@ class FillOptions(TextOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, top_k=self.top_k)
+        if self.targets is not None and not isinstance(self.targets, str):
+            list_of_texts("targets", self.targets)
 
 
 class FillMaskPipeline(Pipeline[FillOptions]):
@@ -74,11 +78,12 @@ class FillMaskPipeline(Pipeline[FillOptions]):
         targets = None if options.targets is None else self._target_ids(options.targets)
         rows = rows_of(self, texts, None, options)
         mask = self.tokenizer.mask_token_id
-        for text, row in zip(texts, rows, strict=True):
+        for number, (text, row) in enumerate(zip(texts, rows, strict=True)):
             if mask not in row:
-                raise InputError(
+                raise TextError(
+                    number,
                     f"no {self.tokenizer.mask_token} in {shortened(text)!r}; write "
-                    f"{self.tokenizer.mask_token} where a word is to be filled in"
+                    f"{self.tokenizer.mask_token} where a word is to be filled in",
                 )
         if not rows:
             return []
@@ -145,5 +150,7 @@ class FillMaskPipeline(Pipeline[FillOptions]):
                 stacklevel=2,
             )
         if not found:
-            raise InputError(f"none of the targets {targets!r} is in the vocabulary")
+            raise InputError(
+                f"none of the targets {targets!r} is in the vocabulary; name words of it"
+            )
         return list(dict.fromkeys(found))

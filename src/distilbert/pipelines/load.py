@@ -48,6 +48,7 @@ def pipeline(
     """
     from distilbert.files.find import HUB_OPTIONS
 
+    where = _device(device)
     hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
     if task is None and model is None:
         raise InputError("pipeline() needs a task, a model, or both")
@@ -66,7 +67,7 @@ def pipeline(
         settings = {
             **hub,
             **(model_kwargs or {}),
-            **_given(config=config, dtype=dtype, torch_dtype=torch_dtype, device=_device(device)),
+            **_given(config=config, dtype=dtype, torch_dtype=torch_dtype, device=where),
         }
         model = load_model(row, model, **settings)
     elif device is not None or dtype is not None or torch_dtype is not None:
@@ -126,7 +127,21 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _device(device: Any) -> Any:
-    """A device as users write it: a name, a torch.device, a number of a GPU, or -1 for the CPU."""
+    """The device that users write as a name, a torch.device, a number of a GPU, or -1 for the CPU.
+
+    Raises InputError for one that this machine, or this PyTorch, does not have.
+    """
+    if device is None:
+        return None
+    import torch
+
     if isinstance(device, int) and not isinstance(device, bool):
-        return "cpu" if device < 0 else f"cuda:{device}"
-    return device
+        device = "cpu" if device < 0 else f"cuda:{device}"
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"cannot compute on the device {str(device)!r}: {reason}; give 'cpu', or a device that "
+            "this machine has"
+        ) from error

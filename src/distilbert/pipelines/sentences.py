@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from distilbert.errors import InputError
-from distilbert.pipelines.base import Pipeline, Progress, TextOptions, rows_of, texts_of
+from distilbert.pipelines.base import (
+    Pipeline,
+    Progress,
+    TextOptions,
+    counted,
+    rows_of,
+    shortened,
+    texts_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +87,8 @@ class SentenceSimilarityPipeline(Pipeline[TextOptions]):
         rows = rows_of(self, [text for texts in comparisons for text in texts], None, options)
         if not rows:
             return []
-        means = iter(self.session.means(rows, progress=progress).float().cpu().numpy())
+        tell = counted(progress, len(rows), len(inputs))
+        means = iter(self.session.means(rows, progress=tell).float().cpu().numpy())
         answers = []
         for texts in comparisons:
             source, *others = [next(means) for _ in texts]
@@ -92,7 +101,7 @@ def _comparison(one: Any) -> list[str]:
     if not isinstance(one, Mapping) or set(one) != {"source_sentence", "sentences"}:
         raise InputError(
             'sentence-similarity takes {"source_sentence": text, "sentences": [texts]}; '
-            f"it was given {one!r}"
+            f"it was given {shortened(repr(one), 80)}"
         )
     if not isinstance(one["sentences"], list | tuple) or not one["sentences"]:
         raise InputError("'sentences' must be a list of at least one text")

@@ -6,7 +6,16 @@ from itertools import accumulate
 from typing import Any
 
 from distilbert.errors import InputError
-from distilbert.pipelines.base import Options, Pipeline, Progress, at_least, shortened, texts_of
+from distilbert.pipelines.base import (
+    Options,
+    Pipeline,
+    Progress,
+    at_least,
+    counted,
+    list_of_texts,
+    shortened,
+    texts_of,
+)
 from distilbert.pipelines.entities import (
     Entity,
     Floats,
@@ -45,6 +54,9 @@ class TaggingOptions(Options):
         check_strategy(self.aggregation_strategy)
         if self.stride is not None:
             at_least(0, stride=self.stride)
+        list_of_texts("ignore_labels", self.ignore_labels)
+        if not isinstance(self.delimiter, str):
+            raise InputError(f"delimiter must be a text, not {self.delimiter!r}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ class TokenClassificationPipeline(Pipeline[TaggingOptions]):
             for text in texts
             for start, end in text.ranges
         ]
-        logits = self.session.logits(rows, progress=progress)
+        logits = self.session.logits(rows, progress=counted(progress, len(rows), len(texts)))
         scores = iter([row.float().softmax(-1).cpu().numpy()[1:-1] for row in logits])
         return [
             self._entities(text, [next(scores) for _ in text.ranges], options) for text in texts

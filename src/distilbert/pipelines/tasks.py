@@ -99,7 +99,7 @@ _READS_ANY_HEAD = "DistilBertModel"  # the encoder is in every model
 
 def find_task(name: str) -> Task:
     """The task called `name`. Raises InputError naming the tasks there are."""
-    if name not in _BY_NAME:
+    if not isinstance(name, str) or name not in _BY_NAME:
         raise InputError(f"unknown task {name!r}; the tasks are: {', '.join(sorted(_BY_NAME))}")
     return _BY_NAME[name]
 

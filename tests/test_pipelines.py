@@ -309,3 +309,90 @@ def test_old_spellings_of_options_mean_what_they_meant(tiny_pipeline):
     answer = tiny_pipeline("question-answering")
     given = {"question": "who?", "context": "Anna sees the cat."}
     agree(answer(**given, topk=2), answer(**given, top_k=2))
+
+
+# Forms that users of other libraries know ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_options_that_ask_for_nothing_change_nothing(tiny_pipeline, task):
+    pipe = tiny_pipeline(
+        task,
+        framework="pt",
+        num_workers=4,
+        trust_remote_code=False,
+        binary_output=False,
+        device_map=None,
+        feature_extractor=None,
+        processor=None,
+        image_processor=None,
+        use_auth_token=None,
+        pipeline_class=None,
+    )
+    options = {"num_workers": 0, "padding": True}
+    agree(pipe.run(INPUTS[task], **options), tiny_pipeline(task).run(INPUTS[task]))
+    assert (pipe.framework, pipe.device) == ("pt", torch.device("cpu"))
+
+
+def test_a_dataset_with_numbers_and_a_length_is_answered_as_it_goes(tiny_pipeline):
+    class Texts(torch.utils.data.Dataset):
+        def __init__(self):
+            self.taken = 0
+
+        def __len__(self):
+            return len(TEXTS)
+
+        def __getitem__(self, at):
+            self.taken += 1
+            return TEXTS[at]
+
+    pipe, texts = tiny_pipeline("text-classification"), Texts()
+    answers = pipe(texts, batch_size=2)
+    first = next(answers)
+    assert texts.taken == 2
+    agree([first, *answers], pipe(TEXTS))
+
+
+def test_predict_and_transform_are_calls(tiny_pipeline):
+    pipe = tiny_pipeline("text-classification")
+    agree(pipe.predict(TEXTS), pipe(TEXTS))
+    agree(pipe.transform("cat"), pipe("cat"))
+
+
+def test_a_saved_pipeline_is_loaded_again(tiny_pipeline, tmp_path):
+    pipe = tiny_pipeline("text-classification")
+    pipe.save_pretrained(tmp_path)
+    agree(pipeline("text-classification", tmp_path)(TEXTS), pipe(TEXTS))
+
+
+def test_a_function_may_be_named_in_capitals(tiny_pipeline):
+    pipe = tiny_pipeline("text-classification", function_to_apply="NONE")
+    agree(pipe("cat"), pipe("cat", function_to_apply="none"))
+
+
+def test_a_pair_in_two_lists_is_a_pair(tiny_pipeline):
+    pipe = tiny_pipeline("text-classification")
+    agree(pipe([[["a cat", "a dog"]]]), pipe([{"text": "a cat", "text_pair": "a dog"}]))
+
+
+@pytest.mark.parametrize(
+    "task", ["feature-extraction", "sentence-embedding", "text-classification"]
+)
+def test_a_length_alone_cuts_unless_that_is_refused(tiny_pipeline, task):
+    pipe = tiny_pipeline(task)
+    agree(pipe(LONG, max_length=9), pipe(LONG, max_length=9, truncation=True))
+    agree(pipe(LONG, max_length=9), pipe(" ".join(WORDS[:7])))
+    for refused in (False, "do_not_truncate"):
+        with pytest.raises(InputError, match="this model reads at most"):
+            pipe(LONG, max_length=9, truncation=refused)
+
+
+@pytest.mark.parametrize("task", ["token-classification", "question-answering"])
+def test_progress_of_long_texts_counts_texts(tiny_pipeline, task):
+    seen = []
+    inputs = ["cat", LONG * 9, "dog"]
+    if task == "question-answering":
+        inputs = [{"question": "who?", "context": text} for text in inputs]
+    tiny_pipeline(task, token_budget=64).run(inputs, progress=seen.append)
+    assert len(seen) > 3
+    assert sum(seen) == len(inputs)

@@ -116,6 +116,9 @@ CLASSIFYING = [
     {"function_to_apply": "none", "top_k": None},
     {"function_to_apply": "softmax"},
     {"truncation": True, "max_length": 5},
+    {"max_length": 5},
+    {"function_to_apply": "NONE"},
+    {"num_workers": 0},
     {"padding": True, "truncation": True},
 ]
 
@@ -124,7 +127,8 @@ CLASSIFYING = [
 @BOTH_TOKENIZERS
 def test_labels_agree_in_every_form_of_call(pair, options, tokenizer):
     reference, own = pair("text-classification", tokenizer=tokenizer, num_labels=3)
-    for inputs in (TEXTS[0], TEXTS, TEXTS[:1], {"text": TEXTS[0], "text_pair": TEXTS[1]}):
+    older = [[[TEXTS[0], TEXTS[1]]]]
+    for inputs in (TEXTS[0], TEXTS, TEXTS[:1], {"text": TEXTS[0], "text_pair": TEXTS[1]}, older):
         agree(own(inputs, **options), reference(inputs, **options))
     pairs = [{"text": one, "text_pair": other} for one, other in pairwise(TEXTS) if other]
     agree(own(pairs, **options), reference(pairs, **options))

@@ -4,6 +4,7 @@ import pytest
 
 from distilbert import DistilBertModel, pipeline
 from distilbert.errors import DistilBertError, FileError, InputError
+from distilbert.pipelines.base import TextError
 from distilbert.pipelines.tasks import TASKS
 from tiny import INPUTS, write_model
 
@@ -163,3 +164,67 @@ def test_a_text_without_a_mask_is_told_how_masks_are_written(tiny_pipeline):
 def test_targets_that_stand_for_nothing_are_refused(tiny_pipeline):
     with pytest.raises(InputError, match="none of the targets"):
         tiny_pipeline("fill-mask")("[MASK]", targets=["", " "])
+
+
+@pytest.mark.parametrize("task", INPUTS)
+@pytest.mark.parametrize("given", [{"a": "b"}, b"a cat", bytearray(b"a"), {"a", "b"}], ids=str)
+def test_what_iterates_over_no_texts_in_order_is_refused(tiny_pipeline, task, given):
+    with pytest.raises(InputError, match=r"takes|needs|has the keys"):
+        tiny_pipeline(task)(given)
+    with pytest.raises(InputError, match="takes a text, a list or an iterable"):
+        tiny_pipeline(task).run(given)
+    with pytest.raises(InputError, match="given of type str"):
+        tiny_pipeline(task).run("a cat")
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("feature-extraction", {"tokenizer_options": 3}, "must be a dictionary of a tokenizer's"),
+        ("feature-extraction", {"tokenize_kwargs": "x"}, "tokenize_kwargs must be a dictionary"),
+        ("feature-extraction", {"tokenizer_options": {"bogus": 1}}, "cannot hold 'bogus'; it may"),
+        ("feature-extraction", {"tokenizer_options": {"verbose": True}}, "cannot hold 'verbose'"),
+        ("feature-extraction", {"truncation": "first"}, "unknown truncation 'first'; it is one of"),
+        ("feature-extraction", {"on_cut": 3}, "on_cut must be a function"),
+        ("fill-mask", {"targets": 3}, "targets must be a list of texts, not 3"),
+        ("fill-mask", {"targets": ["a", 3]}, "targets must be a list of texts"),
+        ("token-classification", {"ignore_labels": 3}, "ignore_labels must be a list of texts"),
+        ("token-classification", {"ignore_labels": "O"}, "ignore_labels must be a list of texts"),
+        ("token-classification", {"delimiter": 3}, "delimiter must be a text, not 3"),
+        ("token-classification", {"offset_mapping": [(0, 1)]}, "leave offset_mapping out"),
+        ("text-classification", {"num_workers": -1}, "num_workers=-1 .*; leave num_workers out"),
+        ("text-classification", {"framework": "tf"}, "framework='tf' .*; leave framework out"),
+    ],
+    ids=str,
+)
+def test_an_option_of_a_wrong_kind_is_named(tiny_pipeline, task, options, message):
+    with pytest.raises(InputError, match=message):
+        tiny_pipeline(task, **options)
+    with pytest.raises(InputError, match=message):
+        tiny_pipeline(task)(INPUTS[task], **options)
+
+
+@pytest.mark.parametrize("name", [["ner"], {"ner"}, 3])
+def test_a_task_that_is_no_name_is_refused(name):
+    with pytest.raises(InputError, match=r"unknown task .*; the tasks are"):
+        pipeline(name)
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99", 99, [], True], ids=str)
+def test_a_device_that_is_not_there_is_one_error(tiny_folder, device):
+    with pytest.raises(InputError, match=r"cannot compute on the device .*; give 'cpu', or"):
+        pipeline("feature-extraction", tiny_folder("DistilBertModel"), device=device)
+
+
+@pytest.mark.parametrize(
+    ("task", "inputs"),
+    [
+        ("fill-mask", ["[MASK]", "[MASK]", "a cat"]),
+        ("feature-extraction", ["a", "b", "cat " * 99]),
+        ("question-answering", [{"question": "a", "context": c} for c in ("b", "c", "\x00")]),
+    ],
+)
+def test_an_error_knows_the_number_of_the_text(tiny_pipeline, task, inputs):
+    with pytest.raises(TextError) as caught:
+        tiny_pipeline(task).run(inputs)
+    assert caught.value.number == 2

@@ -50,6 +50,17 @@ def test_a_folder_in_the_way_is_refused(tmp_path):
         write_text(tmp_path, "x")
 
 
+def test_a_folder_that_may_not_be_entered_is_a_file_error(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    for name in ("stat", "is_dir", "touch"):
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(FileError, match="Permission denied"):
+        write_text(tmp_path / "a", "x")
+
+
 def test_a_file_where_a_folder_is_needed_is_refused(tmp_path):
     (tmp_path / "a").write_text("x")
     with pytest.raises(FileError, match="cannot make the folder"):

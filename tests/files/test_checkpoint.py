@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from checkpoints import SIZES, contents, tiny
 from distilbert import (
@@ -17,6 +18,7 @@ from distilbert import (
     DistilBertForSequenceClassification,
     DistilBertForTokenClassification,
     DistilBertModel,
+    DistilBertPreTrainedModel,
     FileError,
     InputError,
 )
@@ -117,6 +119,7 @@ def test_another_head_is_unexpected_and_the_wanted_one_missing(tmp_path):
         "unexpected_keys": ["qa_outputs.bias", "qa_outputs.weight"],
         "mismatched_keys": [],
         "error_msgs": [],
+        "not_finite_keys": [],
     }
 
 
@@ -211,6 +214,23 @@ def test_one_device_is_taken_in_every_spelling(tmp_path, given, name):
     assert load_pretrained(DistilBertModel, tmp_path, **{name: given})[0].device.type == "cpu"
 
 
+@pytest.mark.parametrize("named", ["foo", "load", "int8", 5])
+def test_a_configuration_with_a_dtype_that_is_none_is_refused_by_name(tmp_path, named):
+    save_pretrained(tiny(DistilBertModel), tmp_path)
+    config = {**json.loads((tmp_path / "config.json").read_text()), "dtype": named}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=f"dtype.* '?{named}'?; allowed"):
+        load_pretrained(DistilBertModel, tmp_path, dtype="auto")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("given", [{"": 0}, 0, "cuda", "cuda:0"])
+def test_a_device_that_this_machine_lacks_is_refused_and_not_advised(tmp_path, given):
+    save_pretrained(tiny(DistilBertModel), tmp_path)
+    with pytest.raises(InputError, match=r"one device of this machine: 'cpu', or 'auto'$"):
+        load_pretrained(DistilBertModel, tmp_path, device_map=given)
+
+
 @pytest.mark.parametrize("given", ["nowhere", {"a": "cpu", "b": "cuda"}, "meta", [1]])
 def test_a_device_that_is_none_is_refused(tmp_path, given):
     with pytest.raises(InputError, match="device is"):
@@ -241,6 +261,23 @@ def test_a_configuration_may_be_given_and_is_not_changed(tmp_path):
     assert config.name_or_path == ""
     with pytest.raises(InputError, match="unknown options: nothing"):
         load_pretrained(DistilBertModel, tmp_path / "model", config=config, nothing=1)
+
+
+def test_labels_laid_over_a_configuration_replace_both_maps(tmp_path):
+    save_pretrained(tiny(DistilBertForSequenceClassification, num_labels=3), tmp_path)
+    options = {"config": DistilBertConfig(**SIZES, num_labels=3), "ignore_mismatched_sizes": True}
+    for labels in ({"id2label": {"0": "x"}}, {"label2id": {"x": 0}}):
+        model, _ = load_pretrained(
+            DistilBertForSequenceClassification, tmp_path, **options, **labels
+        )
+        assert (model.config.id2label, model.config.label2id) == ({0: "x"}, {"x": 0})
+        assert model.classifier.out_features == 1
+    model, _ = load_pretrained(
+        DistilBertForSequenceClassification, tmp_path, **options, num_labels=4
+    )
+    assert model.config.label2id == {f"LABEL_{i}": i for i in range(4)}
+    with pytest.raises(InputError, match="unknown options: to_dict"):
+        load_pretrained(DistilBertForSequenceClassification, tmp_path, **options, to_dict=1)
 
 
 def test_a_state_dict_may_be_given_and_is_not_shared(tmp_path):
@@ -338,6 +375,53 @@ def test_the_face_returns_the_report_where_it_is_asked_for(tmp_path):
     assert isinstance(model, DistilBertForQuestionAnswering)
     assert info["missing_keys"] == ["qa_outputs.bias", "qa_outputs.weight"]
     assert model.name_or_path == str(tmp_path)
+
+
+# Classes of one's own ----------------------------------------------------------------------------
+
+
+class Own(DistilBertPreTrainedModel):
+    def __init__(self, config):
+        super().__init__(config)
+        self.distilbert = DistilBertModel(config)
+        self.scale = nn.Parameter(torch.full((3,), 5.0))
+        self.register_buffer("kept", torch.tensor([1.0, 2.0]))
+        self.register_buffer("passing", torch.tensor([3, 4]), persistent=False)
+        self.norm = nn.BatchNorm1d(config.dim)
+        self.groups = nn.GroupNorm(2, config.dim)
+        self.head = nn.Linear(config.dim, 1)
+        self.plain = torch.tensor([6.0])
+        self.post_init()
+
+
+def test_what_a_class_has_beside_the_layers_is_as_it_constructs_it(tmp_path):
+    save_pretrained(tiny(DistilBertModel), tmp_path)
+    model, report = load_pretrained(Own, tmp_path)
+    assert same(model.distilbert, tiny(DistilBertModel))
+    assert model.scale.tolist() == [5, 5, 5]
+    assert model.kept.tolist() == [1, 2]
+    assert model.passing.tolist() == [3, 4]
+    assert model.plain.tolist() == [6]
+    assert model.norm.running_var.tolist() == model.norm.weight.tolist() == [1] * 8
+    assert model.norm.num_batches_tracked.item() == 0
+    assert model.groups.weight.tolist() == [1] * 8
+    assert 0 < model.head.weight.abs().max() < 0.1
+    assert {"scale", "kept", "norm.weight", "head.weight"} <= {*report.missing}
+    half, _ = load_pretrained(Own, tmp_path, dtype="float16")
+    assert half.scale.dtype == half.kept.dtype == half.norm.running_var.dtype == torch.float16
+    assert half.passing.dtype == torch.int64
+
+
+def test_buffers_of_a_checkpoint_are_loaded(tmp_path):
+    model = tiny(Own)
+    with torch.no_grad():
+        for tensor in (model.scale, model.kept, model.norm.running_mean, model.norm.bias):
+            tensor.add_(1)
+    model.norm.num_batches_tracked.add_(7)
+    save_pretrained(model, tmp_path)
+    again, report = load_pretrained(Own, tmp_path)
+    assert report.complete
+    assert same(again, model)
 
 
 # Saving ------------------------------------------------------------------------------------------

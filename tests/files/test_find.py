@@ -1,11 +1,12 @@
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from distilbert.errors import FileError
-from distilbert.files.find import HUB_OPTIONS, Folder, locate, plain_name, read_json
+from distilbert.errors import FileError, InputError
+from distilbert.files.find import HUB_OPTIONS, Folder, is_file, locate, plain_name, read_json
 
 
 def test_a_folder_gives_its_files_and_none_for_others(tmp_path):
@@ -49,6 +50,66 @@ def test_a_path_that_does_not_exist_is_not_taken_for_a_hub_id(name):
 def test_a_name_that_no_hub_has_is_refused(name):
     with pytest.raises(FileError, match=r"give a folder or a hub id|neither a folder"):
         locate(name)
+
+
+@pytest.mark.parametrize("given", [5, None, b"folder", ["x"], object])
+def test_what_is_no_path_is_refused_with_what_is_allowed(given):
+    with pytest.raises(InputError, match="allowed: the path of a folder"):
+        locate(given)
+    assert not is_file(given)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "./" + "x" * 300, "~nosuchuser/x", "a\0b", "/\0"])
+def test_a_path_that_no_system_can_hold_is_a_missing_one(name):
+    assert not is_file(name)
+    with pytest.raises(FileError, match=r"there is no folder|neither a folder"):
+        locate(name)
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """A folder that may not be entered; made so for the superuser too, who runs tests at times."""
+    stat = os.stat
+
+    def refuse(path, **options):
+        if str(path).startswith(f"{tmp_path / 'locked'}{os.sep}"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "stat", refuse)
+    return tmp_path / "locked"
+
+
+def test_a_folder_that_may_not_be_entered_is_told(locked):
+    assert not is_file(locked / "config.json")
+    for look in (
+        lambda: locate(locked).path("config.json"),
+        lambda: locate(locked / "inner"),
+        lambda: locate(locked, subfolder="inner"),
+        lambda: read_json(locked / "config.json"),
+    ):
+        with pytest.raises(FileError, match=r"cannot look at .*Permission denied; get the"):
+            look()
+
+
+def test_a_folder_that_may_not_be_listed_gives_its_files_by_name(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert locate(tmp_path).path("config.json") is not None
+    with pytest.raises(FileError, match=r"no vocab\.txt in .* no files that are known"):
+        locate(tmp_path).require("vocab.txt")
+
+
+def test_a_file_is_a_file(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert is_file(tmp_path / "config.json")
+    assert is_file(str(tmp_path / "config.json"))
+    assert not is_file(tmp_path)
+    assert not is_file("minilm")
 
 
 def test_a_file_is_not_a_folder(tmp_path):
@@ -99,8 +160,6 @@ def test_json_with_a_byte_order_mark_and_any_script_is_read(tmp_path):
         (b"[1, 2]", "holds a JSON array"),
         (b'"text"', "holds a JSON string"),
         (b"null", "holds a JSON value"),
-        (b'{"a": 1, "a": 2}', "key 'a' stands twice"),
-        (b'{"x": {"a": 1, "a": 1}}', "key 'a' stands twice"),
         (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nests too deeply|is not JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
         (b'{"a": "\xff"}', "is not UTF-8: byte 0xff at 7"),
@@ -113,6 +172,15 @@ def test_json_that_is_no_plain_object_is_refused(tmp_path, content, message):
     with pytest.raises(FileError, match=message) as error:
         read_json(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("content", ['{"a": 1, "a": 2}', '{"a": 2, "x": {"b": 1, "b": 1}}'])
+def test_of_repeated_keys_the_last_counts_unless_they_are_refused(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    assert read_json(path)["a"] == 2
+    with pytest.raises(FileError, match=r"the key '[ab]' stands twice"):
+        read_json(path, repeats=False)
 
 
 def test_json_that_is_missing_or_a_folder_is_refused(tmp_path):

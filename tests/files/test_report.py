@@ -33,6 +33,7 @@ def test_every_finding_is_named_with_what_follows_from_it():
         "unexpected_keys": ["b", "c", "f", "g", "h"],
         "mismatched_keys": ["d", "e"],
         "error_msgs": [],
+        "not_finite_keys": ["i"],
     }
 
 

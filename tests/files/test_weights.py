@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -153,9 +154,7 @@ def test_shards_never_take_the_names_of_older_shards(tmp_path):
     assert not {*first[:-1]} & {*second[:-1]}
     assert all((tmp_path / name).read_bytes() == old[name] for name in first[:-1])
     assert same(open_weights(source(tmp_path)), {k: v + 1 for k, v in TENSORS.items()})
-    assert [p.name for p in obsolete(tmp_path, second, safetensors=True, variant=None)] == first[
-        :-1
-    ]
+    assert obsolete(tmp_path, second, safetensors=True, variant=None) == first[:-1]
 
 
 def test_what_would_be_loaded_instead_of_new_weights_is_obsolete_and_nothing_else(tmp_path):
@@ -172,7 +171,7 @@ def test_what_would_be_loaded_instead_of_new_weights_is_obsolete_and_nothing_els
 
     def names(**options):
         found = obsolete(tmp_path, options.pop("written"), variant=None, **options)
-        return {path.name for path in found}
+        return {*found}
 
     sharded = {"model-00001-of-00002.safetensors", "model.safetensors.index.json"}
     assert names(written=["model.safetensors"], safetensors=True) == sharded
@@ -208,3 +207,16 @@ def test_sizes_are_read_with_their_units(size, number):
 def test_sizes_that_mean_nothing_are_refused(size):
     with pytest.raises(InputError, match="max_shard_size is"):
         parse_size(size)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_that_may_not_be_read_are_told_so_and_not_called_damaged(
+    tmp_path, monkeypatch, name
+):
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(FileError, match=r"cannot read .*: Permission denied; get the"):
+        open_weights(source(tmp_path))

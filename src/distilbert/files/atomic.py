@@ -30,7 +30,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     or cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise FileError(f"cannot write the file {str(path)!r}: it is a folder; give a file name")
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")

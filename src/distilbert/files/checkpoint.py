@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.config import CONFIG_NAME, DistilBertConfig
-from distilbert.errors import FileError, InputError
+from distilbert.errors import ConfigError, FileError, InputError
 from distilbert.files.atomic import staging
 from distilbert.files.find import HUB_OPTIONS, Source, locate, read_json
 from distilbert.files.finite import finite_tensor
@@ -121,8 +121,7 @@ def load_pretrained(
         raise InputError("there is nothing to load: give a folder, a hub id, or a state_dict")
     origin = source.name if source is not None else "a state dict"
 
-    with torch.device("meta"):
-        model = model_class(settings)
+    model = _built(model_class, settings)
     own = cast(Loadable, model)
     shapes = own.state_dict()
     report = LoadReport(source=origin, model=model_class.__name__)
@@ -136,6 +135,7 @@ def load_pretrained(
     target = _resolve_dtype(wanted_dtype, settings, weights)
     _assign(model, found, weights, fresh, target, wanted_device, report)
     if wanted_dtype is not None:
+        model.to(target)  # what a class of one's own has beside the layers
         settings.dtype = str(target).removeprefix("torch.")
     return model.eval(), report
 
@@ -156,14 +156,20 @@ def _without_ineffective(
 
 
 def _dtype(given: torch.dtype | str | None) -> torch.dtype | str | None:
-    named = getattr(torch, given.removeprefix("torch."), None) if isinstance(given, str) else given
     if given is None or given == "auto":
         return given
-    if isinstance(named, torch.dtype) and named.is_floating_point:
-        return named
-    raise InputError(
-        f"dtype is {given!r}; allowed: 'auto', a floating dtype such as torch.bfloat16, or its name"
-    )
+    named = _floating_dtype(given)
+    if named is None:
+        raise InputError(
+            f"dtype is {given!r}; allowed: 'auto', a floating dtype such as torch.bfloat16, or its "
+            "name"
+        )
+    return named
+
+
+def _floating_dtype(given: object) -> torch.dtype | None:
+    named = getattr(torch, given.removeprefix("torch."), None) if isinstance(given, str) else given
+    return named if isinstance(named, torch.dtype) and named.is_floating_point else None
 
 
 def _resolve_dtype(
@@ -174,7 +180,13 @@ def _resolve_dtype(
     if given is None:
         return torch.get_default_dtype()
     if config.dtype is not None:
-        return cast(torch.dtype, getattr(torch, config.dtype))
+        named = _floating_dtype(config.dtype)
+        if named is None:
+            raise ConfigError(
+                f"the configuration says dtype {config.dtype!r}; allowed: the name of a floating "
+                "dtype, such as 'bfloat16', or null. Pass a `dtype` other than 'auto'"
+            )
+        return named
     floating = (tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
     return next(floating, torch.get_default_dtype())
 
@@ -189,13 +201,18 @@ def _device(given: Any) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(given)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"device is {given!r}; allowed: one device, such as 'cpu', 'cuda:0' or 'auto'"
-        ) from error
+        torch.empty(0, device=found)  # whether this machine has it
+    except (RuntimeError, TypeError, AssertionError, ImportError) as error:
+        raise InputError(f"device is {given!r}; allowed: {_devices()}") from error
     if found.type == "meta":
-        raise InputError("device is 'meta', which holds no weights; allowed: 'cpu', 'cuda:0', …")
+        raise InputError(f"device is 'meta', which holds no weights; allowed: {_devices()}")
     return found
+
+
+def _devices() -> str:
+    """The devices of this machine, in words."""
+    gpus = [f"'cuda:{n}'" for n in range(torch.cuda.device_count())]
+    return "one device of this machine: " + ", ".join(["'cpu'", *gpus]) + ", or 'auto'"
 
 
 def _config(
@@ -229,9 +246,44 @@ def _config(
 def _with_overrides(
     config: DistilBertConfig, overrides: dict[str, Any]
 ) -> tuple[DistilBertConfig, dict[str, Any]]:
-    known = {name: value for name, value in overrides.items() if hasattr(config, name)}
+    known = {
+        name: value
+        for name, value in overrides.items()
+        if hasattr(config, name) and not hasattr(type(config), name)
+    }
     config.update(known)
     return config, {name: value for name, value in overrides.items() if name not in known}
+
+
+# Building ----------------------------------------------------------------------------------------
+
+_LAYERS = (nn.Linear, nn.Embedding, nn.LayerNorm)
+
+
+def _built(model_class: type[Model], config: DistilBertConfig) -> Model:
+    """A model whose weights have shapes only; whole, if its class has more than layers of ours.
+
+    A model made of Linear, Embedding and LayerNorm takes every value from the checkpoint or from
+    `initialise`. What a class of one's own has beside these (parameters, buffers, batch norms) only
+    its own construction can fill.
+    """
+    with torch.device("meta"):
+        model = model_class(config)
+    if _only_layers(model):
+        return model
+    with torch.device("cpu"):
+        return model_class(config)
+
+
+def _only_layers(model: nn.Module) -> bool:
+    for module in model.modules():
+        usual = {"weight", "bias"} if isinstance(module, _LAYERS) else set()
+        beside = [*module.buffers(recurse=False), *vars(module).values()]
+        if any(name not in usual for name, _ in module.named_parameters(recurse=False)):
+            return False
+        if any(isinstance(value, Tensor) for value in beside):
+            return False
+    return True
 
 
 # Comparing ---------------------------------------------------------------------------------------
@@ -310,11 +362,13 @@ def _assign(
     tied, new = own.tied_keys(), {*fresh}
     ready: dict[str, Tensor] = {}
     taken: set[int] = set()
+    empty = [key for key in fresh if own.state_dict()[key].is_meta]
     for key, shape in own.state_dict().items():
-        if key in new:
+        if key in empty:
             ready[key] = torch.empty(shape.shape, dtype=dtype, device=device)
-        elif key not in tied:
-            tensor, finite = _converted(key, found, weights, dtype, device)
+        elif key not in tied and key not in new:
+            wanted = dtype if shape.is_floating_point() else shape.dtype  # a count of batches
+            tensor, finite = _converted(key, found, weights, wanted, device)
             # training must change neither a caller's tensors nor two weights that a file shares
             shared = weights.borrowed or tensor.data_ptr() in taken
             ready[key] = tensor.clone() if shared else tensor
@@ -324,7 +378,8 @@ def _assign(
     report.not_finite.sort()
     model.load_state_dict(ready, strict=False, assign=True)
     own.tie_weights()
-    own.initialise(fresh)
+    own.initialise(empty)
+    model.to(device)  # what was there before: no layer of ours
 
 
 def _converted(
@@ -333,10 +388,11 @@ def _converted(
     """The tensor as the model wants it, and whether all its values are finite."""
     tensor = found.tensors.pop(key)
     original = found.originals[key]
-    if not tensor.is_floating_point():
+    if tensor.is_floating_point() != dtype.is_floating_point:
         raise FileError(
-            f"{original!r} holds {str(tensor.dtype).removeprefix('torch.')} values; weights are "
-            "floating-point numbers. Quantised checkpoints must be converted back first"
+            f"{original!r} holds {str(tensor.dtype).removeprefix('torch.')} values, and the model "
+            f"{str(dtype).removeprefix('torch.')}; weights are floating-point numbers. Quantised "
+            "checkpoints must be converted back first"
         )
     from_file = weights.get(original) is tensor
     if tensor.dtype == dtype and tensor.device == device:

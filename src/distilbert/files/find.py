@@ -3,13 +3,13 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from distilbert.errors import FileError
+from distilbert.errors import FileError, InputError
 from distilbert.files.atomic import finish_saves
-from distilbert.files.sources import Folder, Source, plain_name
+from distilbert.files.sources import Folder, Source, kind_of, plain_name
 
-__all__ = ["HUB_OPTIONS", "Folder", "Source", "locate", "plain_name", "read_json"]
+__all__ = ["HUB_OPTIONS", "Folder", "Source", "is_file", "locate", "plain_name", "read_json"]
 
 HUB_OPTIONS = frozenset(
     {"cache_dir", "revision", "token", "local_files_only", "force_download", "subfolder"}
@@ -32,15 +32,22 @@ def locate(
     """The place that `name_or_path` means: a folder if there is one, a backbone, else a hub id.
 
     The options are those of huggingface_hub and matter only for hub ids; `subfolder` matters for
-    folders too. Raises FileError if it is a file, a missing folder, or no possible hub id.
+    folders too. Raises InputError if it is no string or path, FileError if it is a file, a missing
+    or locked folder, or no possible hub id.
     """
+    if not _is_name(name_or_path):
+        raise InputError(
+            f"cannot load from {name_or_path!r}; allowed: the path of a folder, as a string or "
+            "pathlib.Path, or a hub id such as 'distilbert-base-uncased'"
+        )
     name = os.fspath(name_or_path)
-    if not isinstance(name, str) or not name:
+    if not name:
         raise FileError(f"cannot load from {name_or_path!r}: give a folder or a hub id")
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(name))  # leaves a home that nobody has as it is
+    kind = kind_of(folder)
+    if kind == "folder":
         return _inside(name, folder, subfolder)
-    if folder.exists():
+    if kind != "nothing":
         raise FileError(
             f"{name!r} is a file; give the folder that holds it, with its config.json beside it"
         )
@@ -65,8 +72,20 @@ def locate(
     )
 
 
+def is_file(name_or_path: object) -> bool:
+    """Whether this is the path of a file that we may look at; False for anything else."""
+    try:
+        return _is_name(name_or_path) and kind_of(name_or_path) == "file"
+    except FileError:
+        return False
+
+
+def _is_name(value: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(value, (str, os.PathLike)) and isinstance(os.fspath(value), str)
+
+
 def _inside(name: str, folder: Path, subfolder: str) -> Folder:
-    if subfolder and not (folder / subfolder).is_dir():
+    if subfolder and kind_of(folder / subfolder) != "folder":
         raise FileError(
             f"the folder {str(folder)!r} has no subfolder {subfolder!r}; check the name"
         )
@@ -79,15 +98,17 @@ def _is_only_a_path(name: str) -> bool:
     return name.startswith(starts) or name in {".", ".."} or "\\" in name or name.count("/") > 1
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_json(path: str | os.PathLike[str], *, repeats: bool = True) -> dict[str, Any]:
     """The object that a JSON file holds.
 
-    Raises FileError unless the file is UTF-8 JSON of an object, without repeated keys and without
-    nesting too deep to read.
+    Raises FileError unless the file is UTF-8 JSON of an object without nesting too deep to read.
+    Of keys that are repeated, as in files edited by hand, the last counts; without `repeats` they
+    are refused.
     """
     path = Path(path)
+    hook = None if repeats else _without_repeats
     try:
-        value = json.loads(_read_text(path), object_pairs_hook=_without_repeats)
+        value = json.loads(_read_text(path), object_pairs_hook=hook)
     except RecursionError as error:
         raise FileError(
             f"{str(path)!r} nests too deeply to be read; it is no settings file"
@@ -109,7 +130,7 @@ _KINDS = {list: "array", str: "string", int: "number", float: "number", bool: "b
 
 def _read_text(path: Path) -> str:
     try:
-        if path.is_file() and path.stat().st_size > _LARGEST_JSON:
+        if kind_of(path) == "file" and path.stat().st_size > _LARGEST_JSON:
             raise FileError(
                 f"{str(path)!r} has {path.stat().st_size:,} bytes; a model's JSON file has at most "
                 f"{_LARGEST_JSON:,}"

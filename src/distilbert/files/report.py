@@ -27,12 +27,16 @@ class LoadReport:
         return not (self.missing or self.mismatched or self.not_finite)
 
     def as_dict(self) -> dict[str, Any]:
-        """As `output_loading_info` gives it; what was left out of a BERT counts as unexpected."""
+        """As `output_loading_info` gives it; what was left out of a BERT counts as unexpected.
+
+        `not_finite_keys` is ours; the other names are those of transformers.
+        """
         return {
             "missing_keys": list(self.missing),
             "unexpected_keys": sorted([*self.unexpected, *self.left_out]),
             "mismatched_keys": [key for key, _, _ in self.mismatched],
             "error_msgs": [],
+            "not_finite_keys": list(self.not_finite),
         }
 
     def __str__(self) -> str:

@@ -1,7 +1,10 @@
 """Places that have files: what `find.locate` returns."""
 
+import os
+import stat
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
 
 from distilbert.errors import FileError
 
@@ -54,27 +57,59 @@ class Folder(Source):
 
     def path(self, filename: str) -> Path | None:
         path = self.folder / plain_name(filename, self.where())
-        if path.is_dir():
+        kind = kind_of(path)
+        if kind == "folder":
             raise FileError(
                 f"{str(path)!r} is a folder, where a file is needed; remove or rename it"
             )
-        if path.is_symlink() and not path.exists():
+        if kind == "nothing" and os.path.islink(path):
             raise FileError(
-                f"{str(path)!r} is a link to {str(path.readlink())!r}, which does not exist; "
+                f"{str(path)!r} is a link to {os.readlink(path)!r}, which does not exist; "
                 "copy the file itself into the folder"
             )
-        if not path.exists():
-            return None
-        if not path.is_file():  # a pipe or a device would be read for ever
+        if kind == "special":  # a pipe or a device would be read for ever
             raise FileError(f"{str(path)!r} is not a regular file; replace it by one")
-        return path
+        return path if kind == "file" else None
 
     def where(self) -> str:
         return f"the folder {str(self.folder)!r}"
 
     def names(self) -> list[str]:
-        found = sorted(path.name for path in self.folder.iterdir() if not path.name.startswith("."))
+        try:
+            found = sorted(name for name in os.listdir(self.folder) if not name.startswith("."))
+        except OSError:  # its files can be opened by name, but not listed
+            return []
         return found if len(found) <= 20 else [*found[:20], f"and {len(found) - 20} more"]
+
+
+def kind_of(path: str | os.PathLike[str]) -> Literal["file", "folder", "special", "nothing"]:
+    """What lies at a path; nothing at one that no file can have, such as an overlong one.
+
+    Raises FileError if the permissions do not let us look.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except PermissionError as error:
+        raise FileError(
+            f"cannot look at {os.fspath(path)!r}: {error.strerror}; get the permission to read it "
+            "and to enter its folders"
+        ) from error
+    except (OSError, ValueError):
+        return "nothing"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "special"
+
+
+def check_readable(path: Path) -> Path:
+    """The path. Raises FileError if the file at it cannot be opened."""
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise FileError(
+            f"cannot read {str(path)!r}: {error.strerror or error}; get the permission to read it"
+        ) from error
 
 
 def plain_name(filename: object, where: str) -> str:

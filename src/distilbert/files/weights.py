@@ -15,6 +15,7 @@ from torch import Tensor
 from distilbert.errors import FileError
 from distilbert.files.find import Source, read_json
 from distilbert.files.finite import FileReader, can_read, finite_tensor
+from distilbert.files.sources import check_readable
 
 SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
@@ -94,7 +95,7 @@ def open_weights(
         read = _read_safetensors if name == SAFETENSORS else _read_pickled
         path = source.path(with_variant(name, variant))
         if path is not None:
-            return read([path])
+            return read([check_readable(path)])
         index = source.path(with_variant(f"{name}.index.json", variant))
         if index is not None:
             return _read_shards(source, index, safetensors=name == SAFETENSORS)
@@ -134,7 +135,7 @@ def _read_shards(source: Source, index: Path, *, safetensors: bool) -> Weights:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    places = read_json(index).get("weight_map")
+    places = read_json(index, repeats=False).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise FileError(f"{str(index)!r} has no 'weight_map' of keys to shards; take it anew")
     for key, shard in places.items():
@@ -154,7 +155,7 @@ def _shard(source: Source, index: Path, shard: str) -> Path:
             f"{str(index)!r} names the shard {shard!r}, which is not in {source.where()}; "
             "download the checkpoint again, whole"
         )
-    return path
+    return check_readable(path)
 
 
 # Safetensors -------------------------------------------------------------------------------------

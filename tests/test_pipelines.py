@@ -16,6 +16,7 @@ from distilbert import (
     pipelines,
 )
 from distilbert.errors import InputError
+from distilbert.pipelines import base
 from distilbert.pipelines.tasks import TASKS
 from tiny import CLASSES, INPUTS, LABELS, LONG, POSITIONS, TEXTS, WORDS
 
@@ -396,3 +397,38 @@ def test_progress_of_long_texts_counts_texts(tiny_pipeline, task):
     tiny_pipeline(task, token_budget=64).run(inputs, progress=seen.append)
     assert len(seen) > 3
     assert sum(seen) == len(inputs)
+
+
+@pytest.mark.parametrize("use_fast", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unbelievable cats " * 5000,
+        " " * 90_000 + "the cat " * 90,
+        "x" * 90_000 + " the cat" * 90,
+        "the cat" + "\x00" * 90_000 + " dog" * 90,
+        "the " * 90_000 + "cat",
+        "é东" * 45_000,
+    ],
+    ids=["words", "spaces", "letters", "controls", "short words", "no spaces"],
+)
+def test_a_very_long_text_is_cut_as_the_tokenizer_cuts_it(tiny_pipeline, text, use_fast):
+    pipe = tiny_pipeline("feature-extraction", use_fast=use_fast)
+    ids = pipe.tokenizer(text, truncation=True, max_length=20)["input_ids"]
+    seen = []
+    options = base.TextOptions(truncation=True, max_length=20, on_cut=seen.append)
+    assert base.rows_of(pipe, [text], None, options) == [ids]
+    assert seen == [[0]]
+
+
+def test_a_text_that_is_cut_is_not_read_whole(tiny_pipeline, monkeypatch):
+    pipe = tiny_pipeline("feature-extraction")
+    lengths = []
+
+    def encode(tokenizer, texts, pairs, options):
+        lengths.extend(map(len, texts))
+        return [[2, 5, 3] for _ in texts]
+
+    monkeypatch.setattr(base, "_encode", encode)
+    base.rows_of(pipe, ["the cat " * 100_000], None, base.TextOptions(truncation=True))
+    assert max(lengths) < 10_000

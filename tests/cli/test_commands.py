@@ -1,7 +1,9 @@
 """Every command on tiny random models: what it answers, in which form, and its exit code."""
 
 import csv
+import io
 import json
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,15 @@ from typer.testing import CliRunner
 
 import distilbert
 from distilbert import pipeline
+from distilbert.cli import stream
 from distilbert.cli.app import COMMANDS, app
+from distilbert.cli.classify import Scores
+from distilbert.cli.info import Check, _show
+from distilbert.cli.tag import Group
 from distilbert.files.backbones import cache_home
-from tiny import LABELS, WORDS, write_model
+from distilbert.pipelines.classification import FUNCTIONS
+from distilbert.pipelines.entities import STRATEGIES
+from tiny import LABELS, VOCABULARY, WORDS, write_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -224,6 +232,9 @@ def test_answer_reads_tables_of_questions(records, folder, tmp_path):
         ((), "no question was asked"),
         (("-q", "a", "--context", "b", "--context-file", "c"), "not from both"),
         (("-q", "a", "--in", "b.csv"), "leave the other options out"),
+        (("-q", "a", "--context", "b", "--context-column", "c"), "name one with --in, or leave"),
+        (("-q", "a", "--context", "b", "--question-column", "c"), "name one with --in, or leave"),
+        (("-q", "a", "--context", "b", "--format", "csv"), "name one with --in, or leave"),
         (("-q", "a", "--context", " "), "the context is empty"),
         (("-q", " ", "--context", "a"), "the question is empty"),
         (("-q", "a", "--context-file", "nowhere.txt"), "there is no file 'nowhere.txt'"),
@@ -284,6 +295,26 @@ def test_info_counts_what_a_checkpoint_is(records, folder):
 
 def _checks(result):
     return {check["check"]: check for check in json.loads(result.stdout)["checks"]}
+
+
+def test_info_shows_control_characters_of_a_checkpoint_spelled_out(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "dumb")
+    with redirect_stdout(Terminal()) as shown:
+        _show({"model": {"na\x1b[2Jme": ["\x1b]0;t\x07"]}}, [Check("\x9bc", True, "\x1b[31m")])
+    assert not set(shown.getvalue()) & {"\x1b", "\x07", "\x9b"}
+    for one in (r"na\x1b[2Jme", r"\x1b]0;t\x07", r"\x9bc", r"\x1b[31m"):
+        assert one in shown.getvalue()
+
+
+def test_an_error_shows_control_characters_spelled_out(call, folder, tmp_path):
+    path = tmp_path / "a\x1b[31m.csv"
+    path.write_text("text,b\nc\n")
+    result = call("embed", "-i", path, "-m", folder["encoder"])
+    assert (result.exit_code, r"a\x1b[31m.csv, line 2: 1 fields" in result.output) == (1, True)
 
 
 def test_info_fails_a_checkpoint_that_lacks_weights(call, tmp_path):
@@ -390,7 +421,100 @@ def test_a_bad_line_deep_in_a_file_leaves_no_file_of_answers(call, folder, tmp_p
     assert [one.name for one in tmp_path.iterdir()] == ["bad.jsonl"]
 
 
+def test_an_error_in_a_text_says_in_which_line_it_stands(call, folder, tmp_path):
+    texts = tmp_path / "masks.txt"
+    texts.write_text("a [MASK]\n" * 99 + "a cat\n")
+    result = call("fill", "-i", texts, "-m", folder["filler"])
+    assert (result.exit_code, result.stderr.startswith(f"error: {texts}, line 100: no [MASK]")) == (
+        1,
+        True,
+    )
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("question,context\n" + "who?,Anna sees\n" * 40 + 'who?," "\n')
+    result = call("answer", "-i", pairs, "-m", folder["reader"])
+    assert (
+        result.exit_code,
+        f"error: {pairs}, line 42: the context is empty" in result.output,
+    ) == (
+        1,
+        True,
+    )
+
+
+@pytest.mark.parametrize("name", ["embed", "classify", "tag", "fill", "tokenize"])
+def test_options_for_files_are_refused_where_texts_are_arguments(call, folder, name):
+    options = [("--column", "a"), ("--format", "csv")]
+    if name == "classify":
+        options.append(("--pair-column", "b"))
+    for option in options:
+        result = call(name, "a", "-m", folder["encoder"], *option)
+        assert (result.exit_code, "the texts are arguments" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["embed", "classify", "tag", "fill", "tokenize"])
+def test_a_model_that_is_a_file_is_told_what_is_needed(call, tiny_vocab, name):
+    result = call(name, "a", "-m", tiny_vocab)
+    assert result.exit_code == 1
+    assert "is a file; give the folder that holds it, a hub id, or a backbone" in result.output
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What is told to progress bars: pairs of how much is done and how many texts."""
+    seen = []
+
+    @contextmanager
+    def progress(title, total, *, hidden):
+        yield lambda done, texts: seen.append((hidden, texts))
+
+    monkeypatch.setattr(stream, "progress", progress)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("embed", "encoder"), ("search", "encoder"), ("classify", "classifier"), ("tag", "tagger")],
+)
+def test_progress_goes_on_within_a_chunk_and_counts_texts(call, folder, told, name, kind, tmp_path):
+    query = ("cat",) if name == "search" else ()
+    given = "cat\nthe sun\nAnna sees the old river in Paris.\ndog\n"
+    model = ("-m", folder[kind], "--token-budget", 8)
+    assert call(name, *query, *model, given=given).exit_code == 0
+    texts = [count for _, count in told]
+    assert len(set(texts)) > 2
+    assert texts == sorted(texts)
+    assert texts[-1] == 4
+    assert all(hidden for hidden, _ in told)  # it would stand between the answers
+    told.clear()
+    assert call(name, *query, *model, "-o", tmp_path / "a.jsonl", given=given).exit_code == 0
+    assert not any(hidden for hidden, _ in told)
+
+
+def test_search_has_no_order_for_what_is_no_number(call, tmp_path):
+    folder = write_model(tmp_path, "DistilBertModel")
+    model = distilbert.DistilBertModel.from_pretrained(folder)
+    model.embeddings.word_embeddings.weight.data[VOCABULARY.index("dog")] = float("nan")
+    model.save_pretrained(folder)
+    result = call("search", "cat", "-m", folder, "-n", 1, given="cat\nsun\nmoon\ndog\n")
+    assert (result.exit_code, "not a finite number" in result.output) == (1, True)
+
+
+def test_groups_and_scores_are_those_of_the_pipelines():
+    assert [one.value for one in Group] == list(STRATEGIES)
+    assert {one.value for one in Scores} == set(FUNCTIONS)
+
+
+def test_words_are_tagged_whole_unless_asked_otherwise(records, folder):
+    text = "Anna sees the unbelievable river"
+    (found,) = records("tag", text, "-m", folder["tagger"])
+    pipe = pipeline("token-classification", folder["tagger"])
+    wanted = pipe(text, aggregation_strategy="first")
+    assert [one["word"] for one in found["entities"]] == [one["word"] for one in wanted]
+    assert wanted != pipe(text, aggregation_strategy="simple")
+
+
 def test_wrong_usage_is_exit_code_2(call):
+    assert call("embed", "a", "--threads", "100000").exit_code == 2
     assert call("embed", "--bogus").exit_code == 2
     assert call("search").exit_code == 2
     assert call("nothing").exit_code == 2

@@ -93,14 +93,20 @@ def json_rows(
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise FileError(f"{where}: not JSON ({error}); one object a line is needed") from error
+            raise FileError(
+                f"{where}: not JSON ({error}); write one object a line, or name the kind of the "
+                "file with --format"
+            ) from error
         if isinstance(value, str) and len(columns) == 1 and not columns[0].given:
             found: list[Any] = [value]
         elif isinstance(value, dict):
             names = list(value)
             found = [value[names[_place(names, column, where)]] for column in columns]
         else:
-            raise FileError(f"{where}: a JSON {_kind(value)}, where an object is needed")
+            raise FileError(
+                f"{where}: a JSON {_kind(value)}, where an object is needed; write "
+                f'{{"{columns[0].name}": "…"}}'
+            )
         yield number, tuple(_text(one, where) for one in found)
 
 
@@ -131,7 +137,7 @@ def parquet_rows(file: Path, columns: Sequence[Column]) -> Iterator[tuple[int, V
     except (pyarrow.ArrowException, OSError) as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"cannot read {str(file)!r} as Parquet: {error}") from error
+        raise FileError(f"cannot read {str(file)!r} as Parquet: {error}; take it anew") from error
 
 
 def _place(names: Sequence[str], column: Column, source: str) -> int:
@@ -144,13 +150,17 @@ def _place(names: Sequence[str], column: Column, source: str) -> int:
             f"name one with {column.option}"
         )
     if names.count(column.name) > 1:
-        raise InputError(f"{source} has {names.count(column.name)} columns {column.name!r}")
+        raise InputError(
+            f"{source} has {names.count(column.name)} columns {column.name!r}; rename one"
+        )
     return names.index(column.name)
 
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise FileError(f"{where}: {_kind(value)}, where a text is needed")
+        raise FileError(
+            f"{where}: {_kind(value)}, where a text is needed; repair it, or name another column"
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:

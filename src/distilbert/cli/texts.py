@@ -221,5 +221,7 @@ def _unreadable(file: Path, error: OSError) -> FileError:
     if isinstance(error, FileNotFoundError):
         return FileError(f"there is no file {str(file)!r}; check the path")
     if isinstance(error, IsADirectoryError):
-        return FileError(f"{str(file)!r} is a folder, where a file is needed")
-    return FileError(f"cannot read {str(file)!r}: {error.strerror or error}")
+        return FileError(f"{str(file)!r} is a folder, where a file is needed; name one in it")
+    return FileError(
+        f"cannot read {str(file)!r}: {error.strerror or error}; check the file and its permissions"
+    )

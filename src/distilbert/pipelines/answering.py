@@ -97,7 +97,10 @@ class QuestionAnsweringPipeline(Pipeline[AnswerOptions]):
         elif context is not None and "question" in options:
             inputs = _paired(options.pop("question"), context)
         elif context is not None or "question" in options or inputs is None:
-            raise InputError("question-answering needs both a question and a context")
+            raise InputError(
+                "question-answering needs both a question and a context; pass question= and "
+                "context="
+            )
         answer = super().__call__(inputs, **options)
         return answer[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else answer
 
@@ -174,7 +177,8 @@ class QuestionAnsweringPipeline(Pipeline[AnswerOptions]):
         size = min(self.limit, 384) if options.max_seq_len is None else options.max_seq_len
         if size > self.limit:
             raise InputError(
-                f"max_seq_len is {size}, and this model reads at most {self.limit} tokens at once"
+                f"max_seq_len is {size}, and this model reads at most {self.limit} tokens at once; "
+                "lower it"
             )
         room = size - len(question) - self.tokenizer.num_special_tokens_to_add(pair=True)
         if room < 1:

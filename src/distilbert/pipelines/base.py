@@ -272,12 +272,15 @@ def rows_of(
     extra = dict(options.tokenizer_options or {})
     limit = pipeline.limit if options.max_length is None else options.max_length
     tokenizer = pipeline.tokenizer
-    rows = _encode(tokenizer, texts, pairs, extra)
+    read = texts
+    if options.cuts and pairs is None and tokenizer.truncation_side == "right":
+        read = [_beginning(tokenizer, text, limit) for text in texts]
+    rows = _encode(tokenizer, read, pairs, extra)
     long = [number for number, row in enumerate(rows) if len(row) > limit]
     if long and options.cuts:
         shorter = _encode(
             tokenizer,
-            [texts[number] for number in long],
+            [read[number] for number in long],
             [pairs[number] for number in long] if pairs else None,
             {**extra, "truncation": options.cuts, "max_length": limit},
         )
@@ -293,6 +296,21 @@ def rows_of(
                 f"{pipeline.limit}; pass truncation=True to cut it, or split the text",
             )
     return rows
+
+
+def _beginning(tokenizer: Any, text: str, limit: int) -> str:
+    """A beginning of `text` that is cut to `limit` tokens as all of it is; short texts are whole.
+
+    It ends at a space, where words end, and has tokens to spare, for a token of the vocabulary may
+    have spaces within.
+    """
+    size, wanted = 32 * limit, limit + 64
+    while size < len(text):
+        part = text[: text.rfind(" ", 0, size) + 1]
+        if len(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]) > wanted:
+            return part
+        size *= 4
+    return text
 
 
 def _encode(

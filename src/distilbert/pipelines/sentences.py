@@ -104,5 +104,7 @@ def _comparison(one: Any) -> list[str]:
             f"it was given {shortened(repr(one), 80)}"
         )
     if not isinstance(one["sentences"], list | tuple) or not one["sentences"]:
-        raise InputError("'sentences' must be a list of at least one text")
+        raise InputError(
+            "'sentences' must be a list of at least one text; give those to compare with"
+        )
     return texts_of([one["source_sentence"], *one["sentences"]], "sentence-similarity")

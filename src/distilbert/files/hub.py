@@ -47,7 +47,7 @@ class Repository(Source):
         _check_id(name)
         if local_files_only:
             self._absent = "local_files_only=True"
-        elif _offline():
+        elif offline():
             self._absent = "HF_HUB_OFFLINE is set"
         if self._force and self._absent:
             raise FileError(
@@ -68,6 +68,11 @@ class Repository(Source):
         if self._absent is not None:
             return self._cached(name)
         return self._download(name)
+
+    @property
+    def unreachable(self) -> str | None:
+        """Why the hub is not asked, or did not answer; None if it did."""
+        return self._absent
 
     def where(self) -> str:
         inside = f", subfolder {self.subfolder!r}" if self.subfolder else ""
@@ -206,7 +211,8 @@ def _check_id(name: str) -> None:
         ) from error
 
 
-def _offline() -> bool:
+def offline() -> bool:
+    """Whether the environment forbids to ask the hub."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)

@@ -16,7 +16,8 @@ from distilbert import (
     pipelines,
 )
 from distilbert.errors import InputError
-from distilbert.pipelines import base
+from distilbert.pipelines import rows
+from distilbert.pipelines.base import TextOptions
 from distilbert.pipelines.tasks import TASKS
 from tiny import CLASSES, INPUTS, LABELS, LONG, POSITIONS, TEXTS, WORDS
 
@@ -416,8 +417,8 @@ def test_a_very_long_text_is_cut_as_the_tokenizer_cuts_it(tiny_pipeline, text, u
     pipe = tiny_pipeline("feature-extraction", use_fast=use_fast)
     ids = pipe.tokenizer(text, truncation=True, max_length=20)["input_ids"]
     seen = []
-    options = base.TextOptions(truncation=True, max_length=20, on_cut=seen.append)
-    assert base.rows_of(pipe, [text], None, options) == [ids]
+    options = TextOptions(truncation=True, max_length=20, on_cut=seen.append)
+    assert rows.rows_of(pipe, [text], None, options) == [ids]
     assert seen == [[0]]
 
 
@@ -429,6 +430,6 @@ def test_a_text_that_is_cut_is_not_read_whole(tiny_pipeline, monkeypatch):
         lengths.extend(map(len, texts))
         return [[2, 5, 3] for _ in texts]
 
-    monkeypatch.setattr(base, "_encode", encode)
-    base.rows_of(pipe, ["the cat " * 100_000], None, base.TextOptions(truncation=True))
+    monkeypatch.setattr(rows, "_encode", encode)
+    rows.rows_of(pipe, ["the cat " * 100_000], None, TextOptions(truncation=True))
     assert max(lengths) < 10_000

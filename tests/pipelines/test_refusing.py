@@ -222,9 +222,14 @@ def test_a_device_that_is_not_there_is_one_error(tiny_folder, device):
         ("fill-mask", ["[MASK]", "[MASK]", "a cat"]),
         ("feature-extraction", ["a", "b", "cat " * 99]),
         ("question-answering", [{"question": "a", "context": c} for c in ("b", "c", "\x00")]),
+        (
+            "sentence-similarity",
+            [{"source_sentence": "a", "sentences": ["b", c]} for c in ("c", "d", "cat " * 99)],
+        ),
     ],
 )
 def test_an_error_knows_the_number_of_the_text(tiny_pipeline, task, inputs):
-    with pytest.raises(TextError) as caught:
-        tiny_pipeline(task).run(inputs)
-    assert caught.value.number == 2
+    for size in (None, 1, 2):
+        with pytest.raises(TextError) as caught:
+            tiny_pipeline(task).run(inputs, batch_size=size)
+        assert caught.value.number == 2

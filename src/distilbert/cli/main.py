@@ -39,7 +39,6 @@ def in_one_line() -> Iterator[None]:
         _tell(f"error: {error.strerror or error}")
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        _drop_output()
         _tell("interrupted")
         sys.exit(INTERRUPTED)
 

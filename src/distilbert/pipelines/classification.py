@@ -11,9 +11,9 @@ from distilbert.pipelines.base import (
     TextOptions,
     at_least,
     gather_tokenizer_options,
-    rows_of,
     texts_of,
 )
+from distilbert.pipelines.rows import rows_of
 
 if TYPE_CHECKING:
     import torch

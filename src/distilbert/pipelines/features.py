@@ -8,10 +8,10 @@ from distilbert.pipelines.base import (
     Pipeline,
     Progress,
     TextOptions,
-    rows_of,
     texts_of,
     unpack_tokenizer_options,
 )
+from distilbert.pipelines.rows import rows_of
 
 
 @dataclass(frozen=True, kw_only=True)

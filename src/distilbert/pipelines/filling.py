@@ -13,11 +13,11 @@ from distilbert.pipelines.base import (
     TextOptions,
     at_least,
     list_of_texts,
-    rows_of,
     shortened,
     texts_of,
     unpack_tokenizer_options,
 )
+from distilbert.pipelines.rows import rows_of
 
 if TYPE_CHECKING:
     import torch

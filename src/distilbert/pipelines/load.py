@@ -37,6 +37,8 @@ def pipeline(
     token_budget: how many tokens go through the model at once.
     model_kwargs: anything else for the model's `from_pretrained`.
     options: those of the hub (revision, token, cache_dir, …), and those of the task's pipeline.
+        Options of other libraries that ask for nothing here (framework="pt", num_workers=0, …) are
+        taken, and without effect.
 
     Raises InputError where the checkpoint has no weights for the task's head: it is never answered
     at random. Other errors are those of `from_pretrained`.

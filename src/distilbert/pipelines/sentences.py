@@ -8,12 +8,13 @@ from distilbert.errors import InputError
 from distilbert.pipelines.base import (
     Pipeline,
     Progress,
+    TextError,
     TextOptions,
     counted,
-    rows_of,
     shortened,
     texts_of,
 )
+from distilbert.pipelines.rows import rows_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,11 @@ class SentenceSimilarityPipeline(Pipeline[TextOptions]):
         self, inputs: Sequence[Any], options: TextOptions, progress: Progress | None = None
     ) -> list[Any]:
         comparisons = [_comparison(one) for one in inputs]
-        rows = rows_of(self, [text for texts in comparisons for text in texts], None, options)
+        owners = [at for at, texts in enumerate(comparisons) for _ in texts]
+        try:
+            rows = rows_of(self, [text for texts in comparisons for text in texts], None, options)
+        except TextError as error:
+            raise TextError(owners[error.number], str(error)) from error
         if not rows:
             return []
         tell = counted(progress, len(rows), len(inputs))

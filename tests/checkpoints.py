@@ -34,7 +34,16 @@ BERT_SIZES: dict[str, Any] = {
 def tiny(model_class: Any, seed: int = 0, **settings: Any) -> Any:
     """A random model of `SIZES`, in eval mode."""
     torch.manual_seed(seed)
-    return model_class(DistilBertConfig(**{**SIZES, **settings})).eval()
+    return scattered(model_class(DistilBertConfig(**{**SIZES, **settings})).eval())
+
+
+def scattered(model: Any) -> Any:
+    """The model with random norms and biases: fresh ones are 1 and 0, wherever they end up."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter) / 2)
+    return model
 
 
 def bert_tensors(prefix: str = "bert.") -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 import distilbert
-from checkpoints import BERT_SIZES, SIZES, contents, tiny
+from checkpoints import BERT_SIZES, SIZES, contents, scattered, tiny
 from distilbert.files.backbones import cache_home, fetch
 from distilbert.files.checkpoint import load_pretrained, save_pretrained
 
@@ -39,7 +39,7 @@ LAYOUTS = [
 def theirs(name, seed=0, **settings):
     torch.manual_seed(seed)
     config = transformers.DistilBertConfig(**{**SIZES, **settings})
-    return getattr(transformers, name)(config).eval()
+    return scattered(getattr(transformers, name)(config).eval())
 
 
 def ours(name):
@@ -124,7 +124,8 @@ def test_missing_and_unexpected_keys_are_those_of_the_reference(tmp_path, saved,
     )
     _, report = load_pretrained(ours(wanted), tmp_path, ignore_mismatched_sizes=True)
     assert report.as_dict() == {
-        name: value if name == "error_msgs" else sorted(value) for name, value in info.items()
+        "not_finite_keys": [],
+        **{name: value if name == "error_msgs" else sorted(value) for name, value in info.items()},
     }
 
 
@@ -162,7 +163,6 @@ def test_old_names_of_norms_load_as_in_the_reference(tmp_path):
     )
     other, info = transformers.DistilBertModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info.values())
-    assert torch.equal(answers(again, "DistilBertModel"), answers(again, "DistilBertModel"))
     torch.testing.assert_close(
         answers(again, "DistilBertModel")[MASK.bool()],
         answers(other, "DistilBertModel")[MASK.bool()],

@@ -16,52 +16,17 @@ from distilbert.files.atomic import staging
 from distilbert.files.find import HUB_OPTIONS, Source, locate, read_json
 from distilbert.files.finite import finite_tensor
 from distilbert.files.foreign import Translated, depth_of_bert, looks_like_bert, translate
+from distilbert.files.options import (
+    WITHOUT_EFFECT,
+    WITHOUT_EFFECT_ON_SAVING,
+    floating_dtype,
+    read_device,
+    read_dtype,
+    without_ineffective,
+)
 from distilbert.files.report import LoadReport
 from distilbert.files.shards import index_name, obsolete, write_weights
 from distilbert.files.weights import Weights, open_weights
-
-_ANY = None  # every value
-_OFF = (None, False)
-_UNSET = (None,)
-
-# What code written for transformers passes and what needs no option here, with the values that mean
-# what happens anyway: memory is always low, code of a checkpoint is never run, pickles hold weights
-# only, a download is always resumed, attention has one implementation that equals both of these.
-_WITHOUT_EFFECT: dict[str, tuple[Any, ...] | None] = {
-    "low_cpu_mem_usage": _ANY,
-    "_fast_init": _ANY,
-    "trust_remote_code": _ANY,
-    "resume_download": _ANY,
-    "mirror": _ANY,
-    "offload_folder": _ANY,
-    "offload_state_dict": _ANY,
-    "offload_buffers": _ANY,
-    "weights_only": (None, True),
-    "attn_implementation": (None, "sdpa", "eager"),
-    "from_tf": _OFF,
-    "from_flax": _OFF,
-    "load_in_8bit": _OFF,
-    "load_in_4bit": _OFF,
-    "proxies": _UNSET,
-    "key_mapping": _UNSET,
-    "quantization_config": _UNSET,
-    "max_memory": _UNSET,
-    "tp_plan": _UNSET,
-}
-_WITHOUT_EFFECT_ON_SAVING: dict[str, tuple[Any, ...] | None] = {
-    "save_function": _ANY,  # tensors are written by safetensors, or by torch.save
-    "save_peft_format": _ANY,
-    "save_original_format": _ANY,
-    # of an upload, which there is none of
-    "token": _ANY,
-    "use_auth_token": _ANY,
-    "repo_id": _ANY,
-    "commit_message": _ANY,
-    "private": _ANY,
-    "revision": _ANY,
-    "create_pr": _ANY,
-    "tags": _ANY,
-}
 
 
 class Loadable(Protocol):
@@ -108,9 +73,9 @@ def load_pretrained(
     old_token = options.pop("use_auth_token", None)
     if old_token is not None:
         where.setdefault("token", old_token)
-    overrides = _without_ineffective(options, _WITHOUT_EFFECT)
-    wanted_dtype = _dtype(dtype if dtype is not None else torch_dtype)
-    wanted_device = _device(device if device is not None else device_map)
+    overrides = without_ineffective(options, WITHOUT_EFFECT)
+    wanted_dtype = read_dtype(dtype if dtype is not None else torch_dtype)
+    wanted_device = read_device(device if device is not None else device_map)
     source = None if name_or_path is None else locate(name_or_path, **where)
     settings = _config(source, config, where, overrides)
     if state_dict is not None:
@@ -140,79 +105,7 @@ def load_pretrained(
     return model.eval(), report
 
 
-# Options -----------------------------------------------------------------------------------------
-
-
-def _without_ineffective(
-    options: Mapping[str, Any], table: Mapping[str, tuple[Any, ...] | None]
-) -> dict[str, Any]:
-    for name in options.keys() & table.keys():
-        allowed = table[name]
-        if allowed is not None and options[name] not in allowed:
-            raise InputError(
-                f"{name} is {options[name]!r}; allowed: {', '.join(map(repr, allowed))}"
-            )
-    return {name: value for name, value in options.items() if name not in table}
-
-
-def _dtype(given: torch.dtype | str | None) -> torch.dtype | str | None:
-    if given is None or given == "auto":
-        return given
-    named = _floating_dtype(given)
-    if named is None:
-        raise InputError(
-            f"dtype is {given!r}; allowed: 'auto', a floating dtype such as torch.bfloat16, or its "
-            "name"
-        )
-    return named
-
-
-def _floating_dtype(given: object) -> torch.dtype | None:
-    named = getattr(torch, given.removeprefix("torch."), None) if isinstance(given, str) else given
-    return named if isinstance(named, torch.dtype) and named.is_floating_point else None
-
-
-def _resolve_dtype(
-    given: torch.dtype | str | None, config: DistilBertConfig, weights: Weights
-) -> torch.dtype:
-    if isinstance(given, torch.dtype):
-        return given
-    if given is None:
-        return torch.get_default_dtype()
-    if config.dtype is not None:
-        named = _floating_dtype(config.dtype)
-        if named is None:
-            raise ConfigError(
-                f"the configuration says dtype {config.dtype!r}; allowed: the name of a floating "
-                "dtype, such as 'bfloat16', or null. Pass a `dtype` other than 'auto'"
-            )
-        return named
-    floating = (tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
-    return next(floating, torch.get_default_dtype())
-
-
-def _device(given: Any) -> torch.device:
-    if isinstance(given, Mapping):
-        devices = {*given.values()}
-        given = devices.pop() if len(devices) == 1 else given
-    if given is None:
-        return torch.get_default_device()
-    if given == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(given)
-        torch.empty(0, device=found)  # whether this machine has it
-    except (RuntimeError, TypeError, AssertionError, ImportError) as error:
-        raise InputError(f"device is {given!r}; allowed: {_devices()}") from error
-    if found.type == "meta":
-        raise InputError(f"device is 'meta', which holds no weights; allowed: {_devices()}")
-    return found
-
-
-def _devices() -> str:
-    """The devices of this machine, in words."""
-    gpus = [f"'cuda:{n}'" for n in range(torch.cuda.device_count())]
-    return "one device of this machine: " + ", ".join(["'cpu'", *gpus]) + ", or 'auto'"
+# Configuration -----------------------------------------------------------------------------------
 
 
 def _config(
@@ -349,6 +242,25 @@ def _wrong_shapes(report: LoadReport) -> FileError:
 # Weights -----------------------------------------------------------------------------------------
 
 
+def _resolve_dtype(
+    given: torch.dtype | str | None, config: DistilBertConfig, weights: Weights
+) -> torch.dtype:
+    if isinstance(given, torch.dtype):
+        return given
+    if given is None:
+        return torch.get_default_dtype()
+    if config.dtype is not None:
+        named = floating_dtype(config.dtype)
+        if named is None:
+            raise ConfigError(
+                f"the configuration says dtype {config.dtype!r}; allowed: the name of a floating "
+                "dtype, such as 'bfloat16', or null. Pass a `dtype` other than 'auto'"
+            )
+        return named
+    floating = (tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
+    return next(floating, torch.get_default_dtype())
+
+
 def _assign(
     model: nn.Module,
     found: Translated,
@@ -433,7 +345,7 @@ def save_pretrained(
             f"push_to_hub is {push_to_hub!r}; allowed: False. Save into a folder, then upload that "
             "with huggingface_hub.upload_folder(repo_id=…, folder_path=…)"
         )
-    unknown = _without_ineffective(ineffective, _WITHOUT_EFFECT_ON_SAVING)
+    unknown = without_ineffective(ineffective, WITHOUT_EFFECT_ON_SAVING)
     if unknown:
         raise InputError(
             f"unknown options: {', '.join(sorted(unknown))}; allowed are those of save_pretrained; "

@@ -94,3 +94,12 @@ def test_where_there_is_nothing_the_answer_is_none(encoding: Any) -> None:
     assert encoding.word_to_tokens(0, 0, sequence_index=2) is None
     assert encoding.char_to_token(0, 7) is None  # a space
     assert encoding.char_to_word(0, 7) is None
+
+
+def test_what_a_caller_does_to_the_answer_does_not_reach_its_rows(tokenizer: Any) -> None:
+    found = tokenizer(["a fox", "a"], padding=True)
+    before = [list(row.ids) for row in found.encodings]
+    found["input_ids"][0][1] = 99
+    found["input_ids"][1].clear()
+    assert [row.ids for row in found.encodings] == before
+    assert found.tokens() == ["[CLS]", "a", "fox", "[SEP]"]

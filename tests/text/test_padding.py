@@ -68,3 +68,33 @@ def test_labels_of_numbers_become_tensors(tokenizer: Any) -> None:
 def test_what_are_no_encoded_rows_is_an_error(given: Any, message: str, tokenizer: Any) -> None:
     with pytest.raises(InputError, match=message):
         tokenizer.pad(given)
+
+
+def test_pairs_stay_pairs(tokenizer: Any) -> None:
+    rows = [tokenizer(text, return_offsets_mapping=True) for text in ("a", "a the")]
+    assert tokenizer.pad(rows)["offset_mapping"] == [row["offset_mapping"] for row in rows]
+    assert tokenizer.pad({"input_ids": ((1, 2), (3,))})["input_ids"] == [[1, 2], [3, 0]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"input_ids": [1, 2]}, {"input_ids": None}],
+        {"input_ids": [[1], 2]},
+        {"input_ids": [1, [2]]},
+        {"input_ids": [1, None]},
+        {"input_ids": [1, 2], "attention_mask": 5},
+        {"input_ids": [1, 2], "attention_mask": [1]},
+        {"input_ids": [[1, 2], [3]], "attention_mask": [[1, 1], [1, 1]]},
+        {"input_ids": [[1, 2], [3]], "special_tokens_mask": [[1, 1], None]},
+        {"input_ids": "ab"},
+        {"input_ids": None},
+        None,
+        5,
+        "ab",
+    ],
+    ids=repr,
+)
+def test_damaged_rows_are_an_error_that_names_the_value(given: Any, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match=r"input_ids|attention_mask|special_tokens_mask|pad takes"):
+        tokenizer.pad(given)

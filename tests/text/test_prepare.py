@@ -1,9 +1,12 @@
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from distilbert.errors import InputError
 
+CLS, SEP = 2, 3
 ONE, TWO = list(range(10, 16)), list(range(20, 25))
 
 
@@ -65,3 +68,22 @@ def test_impossible_cuts_are_errors(tokenizer: Any) -> None:
         )
     with pytest.raises(InputError, match="ids have no offsets"):
         tokenizer.prepare_for_model(ONE, return_offsets_mapping=True)
+
+
+def test_ids_of_tensors_are_ids(tokenizer: Any) -> None:
+    ids = [CLS, 8, SEP]
+    for given in (torch.tensor(ids), np.array(ids), list(torch.tensor(ids)), list(np.array(ids)),
+                  (CLS, torch.tensor(8), SEP)):  # fmt: skip
+        assert tokenizer.get_special_tokens_mask(given, None, True) == [1, 0, 1]
+        assert tokenizer.get_special_tokens_mask(given, given) == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+        built = tokenizer.build_inputs_with_special_tokens(given, given)
+        assert built == [CLS, *ids, SEP, *ids, SEP]
+        assert set(map(type, built)) == {int}
+        types = tokenizer.create_token_type_ids_from_sequences(given, given)
+        assert types == [0] * 5 + [1] * 4
+        assert tokenizer.truncate_sequences(given, given, 3) == (ids[:2], ids[:1], [])
+    for bad in (torch.tensor([ids]), None, 5, [None], "ab", [True]):
+        for method in ("get_special_tokens_mask", "build_inputs_with_special_tokens",
+                       "create_token_type_ids_from_sequences"):  # fmt: skip
+            with pytest.raises(InputError, match="token_ids_0 has to be the ids of one row"):
+                getattr(tokenizer, method)(bad)

@@ -356,3 +356,32 @@ def test_a_subfolder_is_looked_in(kind: Any, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "deep")
     with pytest.raises(FileError, match="no subfolder 'deep'"):
         kind.from_pretrained(tmp_path, subfolder="deep")
+
+
+def test_what_is_of_the_user_and_the_machine_is_never_written(kind: Any, tmp_path: Path) -> None:
+    folder = write(tmp_path / "one", vocab_txt=VOCAB_TXT)
+    options = {"proxies": {"https": "SECRET"}, "resume_download": True, "mirror": "SECRET"}
+    for secret in ("token", "use_auth_token"):
+        loaded = kind.from_pretrained(folder, **{secret: "SECRET"}, **options)
+        assert not {"token", "use_auth_token", *options} & loaded.init_kwargs.keys()
+        loaded.save_pretrained(tmp_path / secret)
+    kind(VOCABULARY, token="SECRET", use_auth_token="SECRET").save_pretrained(tmp_path / "made")
+    for path in tmp_path.glob("*/*.json"):
+        assert "SECRET" not in path.read_text(), path
+        assert "use_auth_token" not in path.read_text(), path
+
+
+def test_the_longest_word_is_a_setting_in_every_layout(kind: Any, tmp_path: Path) -> None:
+    made = kind(VOCABULARY, max_input_chars_per_word=3)
+    assert made.tokenize("fox jump") == ["fox", "[UNK]"]
+    made.save_pretrained(tmp_path / "usual")
+    if kind.is_fast:
+        made.save_pretrained(tmp_path / "legacy", legacy_format=True)
+        made.save_pretrained(tmp_path / "new", legacy_format=False)
+    for folder in tmp_path.iterdir():
+        for reader in (DistilBertTokenizer, DistilBertTokenizerFast):
+            assert reader.from_pretrained(folder).tokenize("fox jump") == ["fox", "[UNK]"]
+            given = reader.from_pretrained(folder, max_input_chars_per_word=4)
+            assert given.tokenize("fox jump") == ["fox", "jump"]
+    with pytest.raises(TokenizerError, match="max_input_chars_per_word"):
+        kind(VOCABULARY, max_input_chars_per_word=10**30)

@@ -74,7 +74,7 @@ def assemble(
 
 
 def _values(rows: list[Row], texts: list[int], options: Options) -> dict[str, Any]:
-    values: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
+    values: dict[str, Any] = {"input_ids": [list(row.ids) for row in rows]}
     if options.return_token_type_ids:
         values["token_type_ids"] = [row.type_ids for row in rows]
     if options.return_attention_mask:

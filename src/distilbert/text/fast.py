@@ -13,7 +13,13 @@ from distilbert.files.find import read_json
 from distilbert.text.face import TokenizerBase
 from distilbert.text.library import LibraryBackend, build, from_json
 from distilbert.text.saved import Saved, read_vocabulary
-from distilbert.text.settings import Settings, check_wordpiece, read_settings, write_settings
+from distilbert.text.settings import (
+    Settings,
+    check_wordpiece,
+    read_settings,
+    write_longest_word,
+    write_settings,
+)
 from distilbert.text.template import read_template, write_template
 from distilbert.text.train import options_after, train
 from distilbert.text.vocabulary import Vocabulary
@@ -29,8 +35,9 @@ class DistilBertTokenizerFast(TokenizerBase):
         character is a word), clean_text (control characters are left out): how text is cleaned.
     wordpieces_prefix: what marks a piece that goes on a word.
     kwargs: model_max_length, padding_side, truncation_side, model_input_names,
-        clean_up_tokenization_spaces (`decode` also closes the gaps of English contractions; by
-        default so with a vocab_file only), split_special_tokens, bos_token, eos_token,
+        max_input_chars_per_word (longer words are unknown; by default as tokenizer_file says, else
+        100), clean_up_tokenization_spaces (`decode` also closes the gaps of English contractions;
+        by default so with a vocab_file only), split_special_tokens, bos_token, eos_token,
         additional_special_tokens, tokenizer_object (a `tokenizers.Tokenizer`, which is copied).
 
     Raises FileError for a missing or damaged file, TokenizerError for a vocabulary or setting that
@@ -66,6 +73,7 @@ class DistilBertTokenizerFast(TokenizerBase):
         wordpieces_prefix: str = "##",
         **kwargs: Any,
     ) -> None:
+        longest_word = kwargs.pop("max_input_chars_per_word", None)
         settings = Settings(
             do_lower_case=do_lower_case,
             strip_accents=strip_accents,
@@ -73,6 +81,7 @@ class DistilBertTokenizerFast(TokenizerBase):
             clean_text=clean_text,
             wordpieces_prefix=wordpieces_prefix,
             unk_token=str(unk_token),
+            **({} if longest_word is None else {"max_input_chars_per_word": longest_word}),
         )
         given = kwargs.pop("tokenizer_object", None)
         content, source = None, "the tokenizer_object"
@@ -86,6 +95,8 @@ class DistilBertTokenizerFast(TokenizerBase):
             unk = str(read_settings(content).get("unk_token", "[UNK]"))
             Vocabulary(check_wordpiece(content, source), unk=unk, source=source)  # for its checks
             content = write_settings(content, settings)
+            if longest_word is not None:
+                content = write_longest_word(content, longest_word)
             settings = Settings(**{**asdict(settings), **read_settings(content)})
             backend = LibraryBackend(from_json(content, source))
         elif vocab_file is not None:
@@ -116,8 +127,7 @@ class DistilBertTokenizerFast(TokenizerBase):
         given = saved.all_options(options)
         if saved.content is None:
             return cls(saved.vocab_file, **given)
-        for name in ("max_input_chars_per_word", "wordpieces_prefix"):  # the file has them
-            given.pop(name, None)
+        given.pop("wordpieces_prefix", None)  # the file has it
         return cls(tokenizer_file=saved.content, **given)
 
     @property

@@ -81,10 +81,10 @@ def resolve(
     side = check_side(
         tokenizer.padding_side if padding_side is None else padding_side, "padding_side"
     )
-    max_length = None if max_length is None else _count("max_length", max_length, least=0)
-    stride = _count("stride", stride, least=0)
+    max_length = None if max_length is None else check_count("max_length", max_length, least=0)
+    stride = check_count("stride", stride, least=0)
     if pad_to_multiple_of is not None:
-        pad_to_multiple_of = _count("pad_to_multiple_of", pad_to_multiple_of, least=1)
+        pad_to_multiple_of = check_count("pad_to_multiple_of", pad_to_multiple_of, least=1)
     if max_length is not None and padding is False and truncation is None:
         truncation = True
     pads = pad_strategy(padding)
@@ -168,11 +168,13 @@ def _choice(name: str, given: Any, allowed: tuple[str, ...]) -> str:
     raise InputError(f"{name}={given!r} is unknown; give True, False or one of {choices}")
 
 
-def _count(name: str, value: Any, *, least: int) -> int:
+def check_count(name: str, value: Any, *, least: int | None = None) -> int:
+    """`value` as a whole number, `least` or more. Raises InputError if it is none."""
     try:
-        count = operator.index(value)  # numpy's whole numbers too
+        count: int | None = operator.index(value)  # numpy's whole numbers too
     except TypeError:
-        count = least - 1
-    if count < least or isinstance(value, bool):
-        raise InputError(f"{name}={value!r} has to be a whole number, {least} or more")
+        count = None
+    if count is None or isinstance(value, bool) or (least is not None and count < least):
+        bound = "" if least is None else f", {least} or more"
+        raise InputError(f"{name}={value!r} has to be a whole number{bound}")
     return count

@@ -24,7 +24,10 @@ def pad_encoded(tokenizer: SpecialTokens, encoded: Any, options: Options) -> Bat
     if main not in values:
         raise InputError(f"there is no {main!r} to pad, only {sorted(map(str, values))}")
     kind = options.return_tensors or _kind_inside(values[main])
-    lists = {name: to_lists(value) for name, value in values.items()}
+    padded = {main, *_PADDED}
+    lists = {
+        name: to_lists(value, keep_tuples=name not in padded) for name, value in values.items()
+    }
     ids = lists[main]
     if not isinstance(ids, list) or not ids:
         raise InputError(
@@ -32,9 +35,14 @@ def pad_encoded(tokenizer: SpecialTokens, encoded: Any, options: Options) -> Bat
         )
     if not isinstance(ids[0], list):
         return BatchEncoding(pad_row(tokenizer, lists, main, options, len(ids)), None, kind)
-    uneven = {name: len(value) for name, value in lists.items() if len(value) != len(ids)}
-    if uneven:
-        raise InputError(f"{main!r} has {len(ids)} rows, but others differ: {uneven}")
+    for name, value in lists.items():
+        if not isinstance(value, (list, tuple)) or len(value) != len(ids):
+            rows_of = f"{len(value)} rows" if isinstance(value, (list, tuple)) else repr(value)[:60]
+            raise InputError(
+                f"{main!r} has {len(ids)} rows, but others differ: {name!r} has {rows_of}"
+            )
+    for number, row in enumerate(ids):
+        _check_row(row, f"{main}[{number}]", None)
     longest = max(map(len, ids))
     rows = [
         pad_row(tokenizer, {name: lists[name][row] for name in lists}, main, options, longest)
@@ -64,6 +72,18 @@ def _columns(encoded: Any) -> dict[str, Any]:
     return {name: [row[name] for row in encoded] for name in names}
 
 
+_PADDED = ("attention_mask", "token_type_ids", "special_tokens_mask")
+"""What is padded beside the ids."""
+
+
+def _check_row(row: Any, name: str, length: int | None) -> None:
+    """Raises InputError if a row is no list of numbers, `length` of them unless that is None."""
+    if not isinstance(row, list) or not set(map(type, row)) <= {int, bool, float}:
+        raise InputError(f"{name} has to be a list of numbers, not {repr(row)[:60]}")
+    if length is not None and len(row) != length:
+        raise InputError(f"{name} has {len(row)} numbers for a row of {length} ids")
+
+
 def _kind_inside(value: Any) -> str | None:
     kind = kind_of(value)
     while kind is None and isinstance(value, (list, tuple)) and value:
@@ -76,7 +96,11 @@ def pad_row(
     tokenizer: SpecialTokens, row: dict[str, Any], main: str, options: Options, longest: int
 ) -> dict[str, Any]:
     """One row of lists, padded. longest: of the batch, for padding="longest"."""
+    _check_row(row[main], main, None)
     length = len(row[main])
+    for name in _PADDED:
+        if name in row:
+            _check_row(row[name], name, length)
     if options.return_attention_mask and "attention_mask" not in row:
         row = {**row, "attention_mask": [1] * length}
     if options.padding == "do_not_pad":

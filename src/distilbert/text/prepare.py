@@ -6,10 +6,11 @@ from typing import Any
 
 from distilbert.errors import InputError
 from distilbert.text.encoding import BatchEncoding
-from distilbert.text.options import Options, check_side, truncate_strategy
+from distilbert.text.options import Options, check_count, check_side, truncate_strategy
 from distilbert.text.padding import pad_row
 from distilbert.text.special import SpecialTokens
 from distilbert.text.template import Template
+from distilbert.text.tensors import id_list
 
 
 class Preparing(SpecialTokens):
@@ -38,15 +39,15 @@ class Preparing(SpecialTokens):
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """`[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]`, as ids."""
-        return self.template.frame(token_ids_1 is not None).ids(token_ids_0, token_ids_1)
+        first, second = _rows(token_ids_0, token_ids_1)
+        return self.template.frame(second is not None).ids(first, second)
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """0 for the first text and its special tokens, 1 for the second and its own."""
-        return self.template.frame(token_ids_1 is not None).type_ids(
-            len(token_ids_0), len(token_ids_1 or [])
-        )
+        first, second = _rows(token_ids_0, token_ids_1)
+        return self.template.frame(second is not None).type_ids(len(first), len(second or []))
 
     def get_special_tokens_mask(
         self,
@@ -58,21 +59,21 @@ class Preparing(SpecialTokens):
 
         already_has_special_tokens: token_ids_0 is such a row itself.
         """
+        first, second = _rows(token_ids_0, token_ids_1)
         if already_has_special_tokens:
-            if token_ids_1 is not None:
+            if second is not None:
                 raise InputError(
                     "a row that has its special tokens is one list: leave token_ids_1 out"
                 )
             special = frozenset(self.all_special_ids)
-            return [int(id in special) for id in token_ids_0]
-        frame = self.template.frame(token_ids_1 is not None)
+            return [int(id in special) for id in first]
+        frame = self.template.frame(second is not None)
         marks = frame._replace(
             before=[1] * len(frame.before),
             between=[1] * len(frame.between),
             after=[1] * len(frame.after),
         )
-        second = None if token_ids_1 is None else [0] * len(token_ids_1)
-        return marks.ids([0] * len(token_ids_0), second)
+        return marks.ids([0] * len(first), None if second is None else [0] * len(second))
 
     def truncate_sequences(
         self,
@@ -88,7 +89,11 @@ class Preparing(SpecialTokens):
         "longest_first" cuts a pair it is empty, and of an odd number the second loses one more.
         Raises InputError if the text that may be cut is too short.
         """
+        ids = id_list(ids, "ids")
+        pair_ids = None if pair_ids is None else id_list(pair_ids, "pair_ids")
         strategy = truncate_strategy(truncation_strategy)
+        num_tokens_to_remove = check_count("num_tokens_to_remove", num_tokens_to_remove)
+        stride = check_count("stride", stride, least=0)
         if num_tokens_to_remove <= 0 or strategy == "do_not_truncate":
             return ids, pair_ids, []
         if strategy == "longest_first" and pair_ids is not None:
@@ -153,6 +158,14 @@ class Preparing(SpecialTokens):
         if options.return_length:
             padded["length"] = len(padded["input_ids"])
         return BatchEncoding(padded, None, options.return_tensors, prepend)
+
+
+def _rows(first: Any, second: Any) -> tuple[list[int], list[int] | None]:
+    """The ids of one text or two, of lists or tensors."""
+    return (
+        id_list(first, "token_ids_0"),
+        None if second is None else id_list(second, "token_ids_1"),
+    )
 
 
 def _removals(first: int, second: int, count: int) -> tuple[int, int]:

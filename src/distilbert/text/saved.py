@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distilbert.errors import FileError, TokenizerError
-from distilbert.files.find import Source, locate, read_json
+from distilbert.files.find import Source, is_file, locate, read_json
 from distilbert.text.added import AddedToken
 from distilbert.text.given import find_surrogate
 from distilbert.text.settings import check_wordpiece, read_settings
@@ -104,8 +104,8 @@ def read_saved(name_or_path: str | os.PathLike[str], **hub_options: Any) -> Save
     A single file is a vocab.txt or a tokenizer.json of any name.
     Raises FileError if there is neither a vocabulary nor a tokenizer.json.
     """
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = _file(name_or_path)
+    if path is not None:
         is_json = path.suffix == ".json"
         return Saved(
             str(name_or_path),
@@ -136,6 +136,14 @@ def read_saved(name_or_path: str | os.PathLike[str], **hub_options: Any) -> Save
             _read_added_of_json(saved.content, saved.options)
     _say_the_same(saved.options)
     return saved
+
+
+def _file(name_or_path: object) -> Path | None:
+    """The path of a single file, None if this is none."""
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        return None
+    path = os.path.expanduser(name_or_path)
+    return Path(path) if is_file(path) else None
 
 
 def _read(source: Source, filename: str) -> dict[str, Any]:

@@ -34,8 +34,13 @@ _STATE = (  # attributes that are saved as they are now, not as they were given
     "truncation_side",
     "model_input_names",
 )
-_NO_MATTER = frozenset({"trust_remote_code", "resume_download", "use_fast", "config"})
+_NO_MATTER = frozenset(
+    {"trust_remote_code", "resume_download", "proxies", "mirror", "user_agent", "use_fast"}
+    | {"config", "_commit_hash", "_from_auto", "_from_pipeline"}
+)
 """What callers of other packages' from_pretrained pass; here it can make no difference."""
+_NEVER_WRITTEN = (HUB_OPTIONS | _NO_MATTER | {"use_auth_token", "name_or_path"}) - {"config"}
+"""What is of the machine and its user, access tokens among it."""
 _ALWAYS = ("model_max_length", "clean_up_tokenization_spaces")
 
 
@@ -55,11 +60,14 @@ class Saving(SpecialTokens):
         tokenizer_config.json leaves open is as tokenizer.json says, else as the class says.
 
         kwargs: options of the class, which win over what the files say; and those of the hub:
-            cache_dir, revision, token, local_files_only, force_download, subfolder.
+            cache_dir, revision, token, local_files_only, force_download, subfolder. Those are
+            never saved.
         Raises FileError if files are missing or damaged, TokenizerError if they cannot work.
         """
         for name in _NO_MATTER & kwargs.keys():
             del kwargs[name]
+        if "use_auth_token" in kwargs:  # its name in older versions of the field's packages
+            kwargs.setdefault("token", kwargs.pop("use_auth_token"))
         hub = {name: kwargs.pop(name) for name in HUB_OPTIONS & kwargs.keys()}
         return cls._from_saved(read_saved(pretrained_model_name_or_path, **hub), kwargs)
 
@@ -141,7 +149,11 @@ class Saving(SpecialTokens):
 
     def _config(self) -> dict[str, Any]:
         """What tokenizer_config.json holds."""
-        config = {name: _plain(value) for name, value in self.init_kwargs.items()}
+        config = {
+            name: _plain(value)
+            for name, value in self.init_kwargs.items()
+            if name not in _NEVER_WRITTEN
+        }
         config |= self._steps()
         for name in _STATE:
             value = getattr(self, name)
@@ -154,7 +166,6 @@ class Saving(SpecialTokens):
         }
         config["tokenizer_class"] = "DistilBertTokenizer"
         config.setdefault("extra_special_tokens", {})
-        config.pop("name_or_path", None)
         return config
 
 

@@ -33,9 +33,10 @@ class Settings:
             if type(value) not in kinds:
                 allowed = " or ".join(kind.__name__ for kind in kinds)
                 raise TokenizerError(f"{name}={value!r} has to be of type {allowed}")
-        if self.max_input_chars_per_word < 1:
+        if not 1 <= self.max_input_chars_per_word < 2**63:
             raise TokenizerError(
-                f"max_input_chars_per_word={self.max_input_chars_per_word} has to be 1 or more"
+                f"max_input_chars_per_word={self.max_input_chars_per_word} has to be 1 or more, "
+                "and below 2**63"
             )
 
     def options(self) -> dict[str, Any]:
@@ -123,6 +124,11 @@ def write_settings(content: Mapping[str, Any], settings: Settings) -> dict[str, 
     changed = {theirs: getattr(settings, ours) for ours, theirs in _NORMALIZER.items()}
     changed["clean_text"] = settings.clean_text and normalizer.get("clean_text", True)
     return {**content, "normalizer": {**normalizer, **changed}}
+
+
+def write_longest_word(content: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """A tokenizer.json whose model takes words up to `longest` characters."""
+    return {**content, "model": {**content["model"], "max_input_chars_per_word": longest}}
 
 
 def check_bert_steps(content: Mapping[str, Any], source: str) -> None:

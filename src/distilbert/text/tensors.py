@@ -34,12 +34,16 @@ def to_tensors(values: dict[str, Any], kind: str, prepend_axis: bool = False) ->
     }
 
 
-def to_lists(value: Any) -> Any:
-    """Tensors and arrays, in lists too, as plain lists and numbers; anything else as it is."""
+def to_lists(value: Any, *, keep_tuples: bool = False) -> Any:
+    """Tensors and arrays, in lists too, as plain lists and numbers; anything else as it is.
+
+    keep_tuples: tuples stay tuples; else they become lists.
+    """
     if isinstance(value, (list, tuple)):
-        if value and not isinstance(value[0], int):
-            return [to_lists(item) for item in value]
-        return list(value)
+        kind = tuple if keep_tuples and isinstance(value, tuple) else list
+        if set(map(type, value)) <= {int}:  # by far the most common
+            return kind(value)
+        return kind([to_lists(item, keep_tuples=keep_tuples) for item in value])
     return value.tolist() if hasattr(value, "tolist") else value
 
 

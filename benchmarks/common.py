@@ -63,6 +63,11 @@ def take_turns(
     return taken
 
 
+def number(figure: float) -> str:
+    """Three digits of a figure, or all before its point."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
 def report(taken: Mapping[str, list[float]], unit: str, against: str, scale: float = 1.0) -> None:
     """A line for each engine: median, least and most, and its ratio to `against`.
 
@@ -72,6 +77,6 @@ def report(taken: Mapping[str, list[float]], unit: str, against: str, scale: flo
         ratio = statistics.median(a / b for a, b in zip(figures, taken[against], strict=True))
         low, middle, high = min(figures), statistics.median(figures), max(figures)
         print(
-            f"  {name:<32} {middle * scale:10,.4g} {unit:<10} "
-            f"({low * scale:,.4g} to {high * scale:,.4g})   {ratio:5.2f} × {against}"
+            f"  {name:<32} {number(middle * scale):>8} {unit:<10} "
+            f"({number(low * scale)} to {number(high * scale)})   {ratio:5.2f} × {against}"
         )

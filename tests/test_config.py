@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from distilbert import ConfigError, DistilBertConfig, FileError
+from distilbert import ConfigError, DistilBertConfig, DistilBertError, FileError
 
 
 def test_defaults_are_the_published_ones():
@@ -170,6 +170,12 @@ def test_a_file_that_is_no_json_object_is_refused_by_name(content, tmp_path):
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(FileError, match=r"config\.json"):
         DistilBertConfig.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", [None, 5, "~nosuchuser/x", "x" * 300])
+def test_a_name_that_is_no_place_is_one_clear_error(name):
+    with pytest.raises(DistilBertError):
+        DistilBertConfig.from_pretrained(name)
 
 
 def test_a_configuration_compares_copies_and_pickles_by_value():

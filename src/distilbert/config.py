@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from distilbert.errors import ConfigError
 from distilbert.files.atomic import writing
-from distilbert.files.find import HUB_OPTIONS, locate, read_json
+from distilbert.files.find import HUB_OPTIONS, is_file, locate, read_json
 from distilbert.files.foreign import settings_from_bert
 from distilbert.settings import (
     CHECKS,
@@ -275,7 +275,7 @@ class DistilBertConfig:
         Raises FileError if there is no such configuration, ConfigError if it cannot work.
         """
         where = {name: kwargs.pop(name) for name in HUB_OPTIONS if name in kwargs}
-        if os.path.isfile(pretrained_model_name_or_path):
+        if is_file(pretrained_model_name_or_path):
             path = Path(pretrained_model_name_or_path)
         else:
             path = locate(pretrained_model_name_or_path, **where).require(CONFIG_NAME)

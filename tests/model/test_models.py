@@ -310,11 +310,13 @@ def test_layers_of_ones_own_keep_what_they_were_made_with():
             self.norm = torch.nn.BatchNorm1d(4)
             self.register_buffer("counts", torch.tensor([1, 9]))
             self.extra = torch.nn.Linear(24, 500)
+            self.extra.scale = torch.nn.Parameter(torch.full((2,), 7.0))
             self.init_weights()
 
     model = Mine(tiny().config)
     assert model.scale.tolist() == [5.0] * 3
     assert model.counts.tolist() == [1, 9]
+    assert model.extra.scale.tolist() == [7.0, 7.0]
     assert model.norm.weight.tolist() == [1.0] * 4
     torch.testing.assert_close(model.extra.weight.std(), torch.tensor(0.3), rtol=0.05, atol=0)
 

@@ -200,9 +200,10 @@ class Block(nn.Module):
 def initialise(module: nn.Module, name: str, spread: float) -> None:
     """Fills parameter `name` of a layer as a fresh model has it: N(0, spread²), 0 or 1.
 
-    Layers of other kinds, which a class of one's own may have, keep what they were made with.
+    Other parameters, which a class of one's own may have, keep what they were made with.
     """
-    if not isinstance(module, (nn.Linear, nn.Embedding, nn.LayerNorm)):
+    known = isinstance(module, (nn.Linear, nn.Embedding, nn.LayerNorm))
+    if not known or name not in ("weight", "bias"):
         return
     parameter: Tensor = getattr(module, name)
     with torch.no_grad():

@@ -305,6 +305,58 @@ def test_torch_is_imported_only_for_tensors() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+JUNK = [None, 5, 99999, 10**20, -1, 1.5, True, "\ud800", b"a", [None], ["a", None], [1, 2], [99999],
+        [10**20], [True], [-1], [["a"], 5], {"a": None}, object, float("inf")]  # fmt: skip
+METHODS: dict[str, Any] = {
+    "__call__": lambda t, junk: t(junk),
+    "words": lambda t, junk: t(junk, is_split_into_words=True),
+    "pairs": lambda t, junk: t("a", junk),
+    "encode": lambda t, junk: t.encode(junk),
+    "encode_plus": lambda t, junk: t.encode_plus(junk).tokens(),
+    "batch_encode_plus": lambda t, junk: t.batch_encode_plus(junk),
+    "prepare_for_model": lambda t, junk: t.prepare_for_model(junk),
+    "pad": lambda t, junk: t.pad(junk),
+    "pad a value": lambda t, junk: t.pad({"input_ids": [1, 2], "attention_mask": junk}),
+    "pad ids": lambda t, junk: t.pad({"input_ids": junk}),
+    "decode": lambda t, junk: t.decode(junk),
+    "batch_decode": lambda t, junk: t.batch_decode(junk),
+    "convert_ids_to_tokens": lambda t, junk: t.convert_ids_to_tokens(junk),
+    "convert_tokens_to_ids": lambda t, junk: t.convert_tokens_to_ids(junk),
+    "add_tokens": lambda t, junk: t.add_tokens(junk),
+    "add_special_tokens": lambda t, junk: t.add_special_tokens(junk),
+    "get_special_tokens_mask": lambda t, junk: t.get_special_tokens_mask(junk),
+    "max_length": lambda t, junk: t("a", truncation=True, max_length=junk),
+    "from_pretrained": lambda t, junk: type(t).from_pretrained(junk),
+    "added_tokens_decoder": lambda t, junk: type(t)(VOCABULARY, added_tokens_decoder=junk),
+    "model_max_length": lambda t, junk: type(t)(VOCABULARY, model_max_length=junk),
+    "train": lambda t, junk: t.train_new_from_iterator(junk, 60, show_progress=False),
+    "train on one": lambda t, junk: t.train_new_from_iterator([junk], 60, show_progress=False),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_junk_works_or_is_one_error_of_this_package(method: str, kind: Any) -> None:
+    refused = 0
+    for junk in JUNK:
+        try:
+            METHODS[method](kind(VOCABULARY), junk)
+        except DistilBertError:
+            refused += 1
+    assert refused >= 6
+
+
+def test_a_value_that_is_no_text_or_id_is_named_by_its_place(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match=r"text\[1\] is None"):
+        tokenizer(["a", None], is_split_into_words=True)
+    with pytest.raises(InputError, match=r"text\[1\] is None"):
+        tokenizer.encode(["a", None])
+    for id in (len(VOCABULARY), 10**9, 10**20):
+        with pytest.raises(InputError, match=f"id {id} is not in the vocabulary, which has"):
+            tokenizer.encode([5, id])
+    with pytest.raises(InputError, match=r"text 1 of text_iterator holds a lone surrogate"):
+        tokenizer.train_new_from_iterator(["a", "\ud800"], 60)
+
+
 def test_every_refusal_is_an_error_of_this_package() -> None:
     assert issubclass(InputError, DistilBertError)
     assert issubclass(InputError, ValueError)  # what callers of the reference catch

@@ -14,6 +14,7 @@ from words import VOCABULARY
 
 SIZE = len(VOCABULARY)
 JUNK = [None, 5, -1, 1.5, "x", "", [], {}, [1], {"a": 1}, True, "\ud800", "[MASK]", 10**30, [None],
+        float("inf"), float("nan"),
         ["a"], {"content": 5}, {"content": "x"}]  # fmt: skip
 
 

@@ -153,3 +153,34 @@ def test_a_vocabulary_that_cannot_work_is_an_error(kind: Any) -> None:
     for vocabulary in ([], ["[PAD]", "a"], ["[UNK]", "a", "a"], {"[UNK]": 0, "a": 0}):
         with pytest.raises(TokenizerError):
             kind(vocabulary)
+
+
+def test_a_token_that_was_special_once_is_cut_like_text_still(kind: Any) -> None:
+    tokenizer = kind(VOCABULARY)
+    tokenizer.add_tokens(["<x>"], special_tokens=True)
+    tokenizer.add_tokens([AddedToken("<x>", normalized=False)])
+    for made in (tokenizer, copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+        assert made.tokenize("a <x>") == ["a", "<x>"]
+        assert "<x>" not in made.tokenize("a <x>", split_special_tokens=True)
+
+
+def test_many_tokens_are_added_one_by_one(tokenizer: Any) -> None:
+    for number in range(300):
+        assert tokenizer.add_tokens([f"<{number}>"]) == 1
+    assert tokenizer.add_tokens([f"<{number}>" for number in range(200, 1000)]) == 700
+    assert tokenizer.added_tokens_decoder[SIZE + 999] == AddedToken("<999>")
+    assert tokenizer.tokenize("a<7><999>") == ["a", "<7>", "<999>"]
+    if tokenizer.is_fast:
+        there = tokenizer.backend.tokenizer.get_added_tokens_decoder()
+        assert {id: AddedToken.of(token) for id, token in there.items()} == tokenizer.backend.added
+
+
+BAD_VOCABULARIES = [5, None, "\ud800", b"ab", [1, "[UNK]"], ["[UNK]", None], ["[UNK]", ["a"]],
+                    *({"[UNK]": 0, "a": id} for id in ("1", 1.0, None, -1, 2**32, 10**20, True,
+                                                       float("inf"))), {"[UNK]": 0, 5: 1}]  # fmt: skip
+
+
+@pytest.mark.parametrize("vocabulary", BAD_VOCABULARIES, ids=repr)
+def test_what_is_no_vocabulary_is_one_clear_error(vocabulary: Any, kind: Any) -> None:
+    with pytest.raises(DistilBertError):
+        kind(vocabulary)

@@ -73,10 +73,21 @@ class AddedTokens:
         self.by_id: dict[int, AddedToken] = {}
         self.beyond = 0
         """How many of them the vocabulary does not have."""
-        self.in_text: Search | None = None
+        self._next = len(vocabulary)  # no added token has this id or a higher one
+        self._searches: tuple[Search | None, Search | None] | None = None  # made when needed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_searches": None}
+
+    @property
+    def in_text(self) -> Search | None:
         """Finds the tokens that are looked for in the text as given."""
-        self.in_normalized: Search | None = None
+        return (self._searches or self._prepare())[0]
+
+    @property
+    def in_normalized(self) -> Search | None:
         """Finds the tokens that are looked for in the normalized text."""
+        return (self._searches or self._prepare())[1]
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
         """Add tokens; how many of them were not there before in just this form.
@@ -92,22 +103,24 @@ class AddedTokens:
             self.beyond += token.content not in self.ids and token.content not in self._vocabulary
             self.ids[token.content] = id
             self.by_id[id] = token
+            self._next = max(self._next, id + 1)
             if token.special:
                 self._special.add(id)
             count += 1
-        self._prepare()
+        if count:
+            self._searches = None
         return count
 
     def _id(self, content: str) -> int:
         known = self.ids.get(content, self._vocabulary.get(content))
         if known is not None:
             return known
-        id = max(len(self._vocabulary), max(self.ids.values(), default=-1) + 1)
+        id = self._next
         while self._vocabulary.token(id) is not None:  # ids of a mapping may have gaps
             id += 1
         return id
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> tuple[Search | None, Search | None]:
         raw: dict[str, int] = {}
         normalized: dict[str, int] = {}
         for id, token in self.by_id.items():
@@ -117,8 +130,11 @@ class AddedTokens:
                 raw[token.content] = id
         normalized.pop("", None)  # nothing is left of it to look for
         special = frozenset(self._special)
-        self.in_text = Search(raw, self.by_id, special) if raw else None
-        self.in_normalized = Search(normalized, self.by_id, special) if normalized else None
+        self._searches = (
+            Search(raw, self.by_id, special) if raw else None,
+            Search(normalized, self.by_id, special) if normalized else None,
+        )
+        return self._searches
 
 
 class Search:

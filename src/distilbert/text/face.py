@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, cast
 
 from distilbert.errors import InputError, TokenizerError
@@ -15,8 +16,9 @@ from distilbert.text.given import Batch, Item, surrogate_in, to_ids
 from distilbert.text.options import LARGE, Notes, Options, check_side
 from distilbert.text.pieces import Backend
 from distilbert.text.row import Encoded
-from distilbert.text.saved import read_token
+from distilbert.text.saved import read_added
 from distilbert.text.saving import Saving
+from distilbert.text.settings import check_bert_steps
 from distilbert.text.special import MORE, NAMES
 from distilbert.text.template import Template
 
@@ -86,6 +88,19 @@ class TokenizerBase(Calling, Decoding, Saving):
     def _use_template(self, template: Template) -> None:
         """Keep to a template, unless it is the usual one: that goes with cls_token, sep_token."""
         self._fixed_template = None if template == self._usual() else template
+
+    def _check_legacy(self, content: Mapping[str, Any]) -> None:
+        if self._fixed_template is not None:
+            raise InputError(
+                "legacy_format=True would lose where this tokenizer puts special tokens, which "
+                "only tokenizer.json can hold; leave it out"
+            )
+        try:
+            check_bert_steps(content, "this tokenizer")
+        except TokenizerError as error:
+            raise InputError(
+                f"legacy_format=True would lose steps that only tokenizer.json can hold: {error}"
+            ) from error
 
     def _usual(self) -> Template | None:
         if self.cls_token_id is None or self.sep_token_id is None:
@@ -176,11 +191,16 @@ class TokenizerBase(Calling, Decoding, Saving):
             return found
         of_texts = iter(found)
         return [
-            next(of_texts)
-            if isinstance(item, str)
-            else Encoded(to_ids(item, self.convert_tokens_to_ids))
+            next(of_texts) if isinstance(item, str) else Encoded(self._known_ids(item))
             for item in items
         ]
+
+    def _known_ids(self, item: list[str] | list[int]) -> list[int]:
+        """The ids of an item of tokens or ids. Raises InputError for an id that no token has."""
+        ids = to_ids(item, self.convert_tokens_to_ids)
+        for id in set(ids):
+            self._token_of(id)
+        return ids
 
     def _note_length(self, encoding: BatchEncoding) -> None:
         if self.model_max_length > LARGE:
@@ -198,13 +218,11 @@ class TokenizerBase(Calling, Decoding, Saving):
         if name in ("cls_token", "sep_token"):
             self._usual_template = None
 
-    def _add_known(self, decoder: Mapping[int, Any]) -> None:
+    def _add_known(self, decoder: Any) -> None:
         """Tell the backend of the added tokens of a file, and of the special ones."""
         named = set(self.all_special_tokens)
         known = self.backend.added
-        tokens = {
-            int(id): read_token(token, "added_tokens_decoder") for id, token in decoder.items()
-        }
+        tokens = read_added(decoder, "the options")
         for id, token in sorted(tokens.items()):
             tokens[id] = AddedToken.of(token, special=token.content in named)
         new = [token for id, token in sorted(tokens.items()) if known.get(id) != token]
@@ -229,5 +247,8 @@ class TokenizerBase(Calling, Decoding, Saving):
 def _length(value: Any) -> int:
     """A model_max_length. Raises TokenizerError if it is no positive number."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1:
-        return int(value)
+        if value > LARGE:
+            return min(int(value), VERY_LARGE_INTEGER) if value < inf else VERY_LARGE_INTEGER
+        if value == int(value):
+            return int(value)
     raise TokenizerError(f"model_max_length={value!r} has to be a whole number, 1 or more")

@@ -139,7 +139,9 @@ class DistilBertTokenizerFast(TokenizerBase):
     def backend_tokenizer(self) -> Any:
         """The `tokenizers.Tokenizer` beneath, with the template of this tokenizer as it is now.
 
-        What it is told of truncation, padding or the template has no effect on this tokenizer.
+        What it is told of truncation, padding or the template has no effect on this tokenizer. Add
+        tokens with `add_tokens` of this tokenizer: those added to the one beneath are found in
+        texts, but not known to `added_tokens_decoder` and to the spelling of ids.
         """
         usual = self._usual()
         if self._fixed_template is None and usual is not None:

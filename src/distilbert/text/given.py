@@ -131,9 +131,14 @@ def _item(text: Any, kinds: str, name: str, row: int | None) -> Item:
     if isinstance(text, (list, tuple)) and kinds != "text":
         if set(map(type, text)) <= {str} or all(isinstance(part, str) for part in text):
             return list(text)
-        if kinds == "any" and all(isinstance(part, int) and part >= 0 for part in text):
+        if kinds == "any" and all(type(part) is int and part >= 0 for part in text):
             return list(text)
     where = name if row is None else f"{name}[{row}]"
+    if isinstance(text, (list, tuple)) and kinds != "text":
+        ids = kinds == "any" and type(text[0]) is int
+        for place, part in enumerate(text):
+            if not isinstance(part, str) and not (ids and type(part) is int and part >= 0):
+                raise InputError(f"{where}[{place}] is {_kind(part)}; {_WANTED[kinds]}")
     raise InputError(f"{where} is {_kind(text)}; {_WANTED[kinds]}")
 
 
@@ -148,8 +153,8 @@ def _kind(value: Any) -> str:
     if value is None:
         return "None"
     if isinstance(value, (list, tuple)):
-        odd = next((part for part in value if not isinstance(part, str)), None)
-        inside = "strings" if odd is None and value else _kind(odd) if value else "nothing"
+        odd = [part for part in value if not isinstance(part, str)]
+        inside = _kind(odd[0]) if odd else "strings" if value else "nothing"
         return f"a {type(value).__name__} with {inside}"
     return f"of type {type(value).__name__} ({str(value)[:40]!r})"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -28,6 +29,7 @@ class LibraryBackend:
         self._added = {
             id: AddedToken.of(token) for id, token in tokenizer.get_added_tokens_decoder().items()
         }
+        self._ever_special = {token.content for token in self._added.values() if token.special}
         self._splitting: LibraryBackend | None = None
         self._template: Template | None = None  # the last that the library was told
 
@@ -50,6 +52,7 @@ class LibraryBackend:
 
     def batch_of_words(self, texts: Sequence[Sequence[str]]) -> list[Pieces]:
         lists = [list(words) for words in texts]
+        self._quiet()
         try:
             found = self.tokenizer.encode_batch(
                 lists, is_pretokenized=True, add_special_tokens=False
@@ -59,18 +62,41 @@ class LibraryBackend:
         return [_pieces(encoding) for encoding in found]
 
     def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> list[Any]:
+        self._quiet()
         try:
             return list(encode(list(texts), add_special_tokens=False))
         except TypeError as error:
             raise _refused(texts, error) from error
 
+    def _quiet(self) -> None:
+        """Undo what a caller who has the library's tokenizer may have told it."""
+        if self.tokenizer.truncation is not None:
+            self.tokenizer.no_truncation()
+        if self.tokenizer.padding is not None:
+            self.tokenizer.no_padding()
+
     def splitting_special(self) -> Backend:
         # The library has a switch for this, but it is one for all threads
         if self._splitting is None:
-            copy = LibraryBackend(tokenizers.Tokenizer.from_str(self.tokenizer.to_str()))
+            copy = self._copy()
             copy.tokenizer.encode_special_tokens = True
             self._splitting = copy
         return self._splitting
+
+    def _copy(self) -> LibraryBackend:
+        copy = LibraryBackend(tokenizers.Tokenizer.from_str(self.tokenizer.to_str()))
+        copy._mark(self._ever_special)
+        return copy
+
+    def _mark(self, special: Iterable[str]) -> None:
+        """Let the library know tokens that were special, and are plain now: it writes that not."""
+        for content in sorted(special):
+            id = self.token_id(content)
+            token = None if id is None else self._added.get(id)
+            if token is not None and not token.special:
+                marked = [replace(token, special=True), token]
+                self.tokenizer.add_tokens([to_library(form) for form in marked])
+        self._ever_special |= set(special)
 
     def set_template(self, template: Template) -> None:
         """Let the library's tokenizer, used on its own, put `[CLS]` and `[SEP]` around texts."""
@@ -84,11 +110,14 @@ class LibraryBackend:
         return [str(self.id_token(id)) for id in self.ids(text)]
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
-        count = int(self.tokenizer.add_tokens([to_library(token) for token in tokens]))
-        self._added = {
-            id: AddedToken.of(token)
-            for id, token in self.tokenizer.get_added_tokens_decoder().items()
-        }
+        new = [token for token in tokens if token.content]
+        count = int(self.tokenizer.add_tokens([to_library(token) for token in new]))
+        for token in new:
+            id = self.token_id(token.content)
+            if id is not None:
+                self._added[id] = token
+            if token.special:
+                self._ever_special.add(token.content)
         self._splitting = None
         return count
 
@@ -115,10 +144,11 @@ class LibraryBackend:
         return int(self.tokenizer.get_vocab_size(with_added_tokens=True))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer.to_str()}
+        return {"tokenizer": self.tokenizer.to_str(), "special": sorted(self._ever_special)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(tokenizers.Tokenizer.from_str(state["tokenizer"]))  # type: ignore[misc]
+        self._mark(state["special"])
 
 
 def build(vocabulary: Mapping[str, int], settings: Settings) -> tokenizers.Tokenizer:

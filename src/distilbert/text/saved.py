@@ -34,6 +34,8 @@ _NOT_OPTIONS = (  # of no use after loading, or of the machine that saved them
     "name_or_path",
     "auto_map",
     "device_map",
+    "tokenizer_object",
+    "self",
 )
 
 
@@ -128,7 +130,7 @@ def read_saved(name_or_path: str | os.PathLike[str], **hub_options: Any) -> Save
     }
     saved.options = {**kept, **_special(kept, where)}
     if "added_tokens_decoder" in config:
-        saved.options["added_tokens_decoder"] = _added(config["added_tokens_decoder"], where)
+        saved.options["added_tokens_decoder"] = read_added(config["added_tokens_decoder"], where)
     else:
         _read_old_special(source, saved.options)
         _read_old_added(source, saved.options)
@@ -151,14 +153,14 @@ def _read(source: Source, filename: str) -> dict[str, Any]:
     return {} if path is None else read_json(path)
 
 
-def _added(tokens: Any, where: str) -> dict[int, AddedToken]:
+def read_added(tokens: Any, where: str) -> dict[int, AddedToken]:
     """The tokens of an "added_tokens_decoder", by id."""
     if not isinstance(tokens, Mapping):
         raise TokenizerError(f"{where}: added_tokens_decoder has to be an object of ids and tokens")
     found = {}
     for id, token in tokens.items():
-        if not str(id).isdecimal():
-            raise TokenizerError(f"{where}: {id!r} in added_tokens_decoder is no id")
+        if isinstance(id, bool) or not str(id)[:11].isdecimal() or not int(str(id)[:11]) < 2**32:
+            raise TokenizerError(f"{where}: {str(id)[:40]!r} in added_tokens_decoder is no id")
         found[int(id)] = read_token(token, where)
     return found
 
@@ -228,7 +230,7 @@ def _read_old_added(source: Source, options: dict[str, Any]) -> None:
     named |= {str(token) for token in options.get(MORE, [])}
     found = {}
     for token, id in read_json(path).items():
-        if type(id) is not int or id < 0:
+        if type(id) is not int or not 0 <= id < 2**32:
             raise FileError(f"{str(path)!r}: {token!r} has {id!r} for an id; it has to be a number")
         found[id] = AddedToken(token, special=token in named)
     options["added_tokens_decoder"] = found

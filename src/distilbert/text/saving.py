@@ -116,12 +116,17 @@ class Saving(SpecialTokens):
         """What tokenizer.json holds; None for a tokenizer that has none."""
         return None
 
+    def _check_legacy(self, content: Mapping[str, Any]) -> None:
+        """Raises InputError if only tokenizer.json can hold what this tokenizer does."""
+
     def _steps(self) -> dict[str, Any]:
         """The options that say how text is cleaned and cut, for tokenizer_config.json."""
         raise NotImplementedError
 
     def _write_rest(self, folder: Path, prefix: str, legacy: bool | None) -> list[str]:
         content = self._tokenizer_json()
+        if legacy is True and content is not None:
+            self._check_legacy(content)
         if legacy is False and content is None:
             raise InputError(
                 "legacy_format=False would write tokenizer.json only, which a Python tokenizer "

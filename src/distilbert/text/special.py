@@ -182,6 +182,11 @@ class SpecialTokens:
         replace_additional_special_tokens: a given list replaces the old one, else it extends it.
         Returns how many were not in the vocabulary before.
         """
+        if not isinstance(special_tokens_dict, Mapping):
+            raise InputError(
+                f"special_tokens_dict={special_tokens_dict!r} has to be a dictionary from the name "
+                "of a special token to the token"
+            )
         checked: dict[str, Any] = {}
         for name, value in special_tokens_dict.items():
             if name == MORE:
@@ -226,7 +231,7 @@ class SpecialTokens:
         return self.backend.token_id(str(unknown)) if id is None and unknown is not None else id
 
     def _token_of(self, id: int) -> str:
-        known = isinstance(id, int) and 0 <= id < 2**32
+        known = type(id) is int and 0 <= id < 2**32
         token = self.backend.id_token(id) if known else None
         if token is None:
             raise InputError(

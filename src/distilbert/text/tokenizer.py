@@ -11,7 +11,7 @@ from distilbert.errors import TokenizerError
 from distilbert.text.face import TokenizerBase
 from distilbert.text.saved import Saved, read_vocabulary
 from distilbert.text.settings import Settings, check_bert_steps
-from distilbert.text.template import read_template
+from distilbert.text.template import read_template, write_template
 from distilbert.text.vocabulary import Vocabulary
 from distilbert.text.wordpiece import WordPieceBackend
 
@@ -95,8 +95,7 @@ class DistilBertTokenizer(TokenizerBase):
         given = saved.all_options(options)
         if saved.content is None:
             return cls(saved.require_vocabulary(), **given)
-        if saved.vocab_file is None:
-            check_bert_steps(saved.content, str(saved.tokenizer_file))
+        check_bert_steps(saved.content, str(saved.tokenizer_file))
         tokenizer = cls(saved.require_vocabulary(), **given)
         processor = saved.content.get("post_processor")
         tokenizer._use_template(read_template(processor, tokenizer.backend.token_id))
@@ -131,13 +130,10 @@ class DistilBertTokenizer(TokenizerBase):
         The options are those of `DistilBertTokenizerFast.train_new_from_iterator`, and the trainer
         is that of the `tokenizers` library, which cuts words as do_basic_tokenize=True does.
         """
-        from distilbert.text.library import LibraryBackend, build
         from distilbert.text.train import options_after, train
 
-        library = LibraryBackend(build(self._base, self.settings))
-        library.add(self.backend.added.values())
         trained = train(
-            json.loads(library.tokenizer.to_str()),
+            self._as_json(),
             text_iterator,
             vocab_size,
             length=length,
@@ -147,7 +143,26 @@ class DistilBertTokenizer(TokenizerBase):
         )
         options = options_after(self, new_special_tokens, special_tokens_map)
         vocabulary = trained.get_vocab(with_added_tokens=False)
-        return type(self)(vocabulary, **{**options, **self._steps()})
+        made = type(self)(vocabulary, **{**options, **self._steps()})
+        if self._fixed_template is not None:
+            processor = json.loads(trained.to_str())["post_processor"]
+            made._use_template(read_template(processor, made.backend.token_id))
+        return made
+
+    def _tokenizer_json(self) -> dict[str, Any] | None:
+        """Only a template that is not the usual one needs it."""
+        return None if self._fixed_template is None else self._as_json()
+
+    def _as_json(self) -> dict[str, Any]:
+        from distilbert.text.library import LibraryBackend, build
+
+        library = LibraryBackend(build(self._base, self.settings))
+        library.add(token for _, token in sorted(self.backend.added.items()))
+        content: dict[str, Any] = json.loads(library.tokenizer.to_str())
+        if self._fixed_template is not None:
+            processor = write_template(self._fixed_template, self.backend.id_token)
+            content["post_processor"] = processor
+        return content
 
     def _vocabulary(self) -> Vocabulary:
         return self._base

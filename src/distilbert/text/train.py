@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tokenizers
@@ -11,6 +11,7 @@ from tokenizers.trainers import WordPieceTrainer
 
 from distilbert.errors import InputError
 from distilbert.text.added import AddedToken
+from distilbert.text.given import find_surrogate
 from distilbert.text.library import from_json, to_library
 from distilbert.text.special import MORE, SpecialTokens, check_tokens
 
@@ -30,7 +31,7 @@ def train(
     Its special tokens come first in the vocabulary, in the order of their ids, then the new ones.
     Raises InputError for a vocab_size that does not even hold those.
     """
-    renamed = special_tokens_map or {}
+    renamed = _names(special_tokens_map)
     special = [
         AddedToken(
             **{name: value for name, value in token.items() if name not in ("id", "content")},
@@ -43,7 +44,7 @@ def train(
         AddedToken.of(token, special=True)
         for token in check_tokens(new_special_tokens or [], "new_special_tokens")
     ]
-    if not isinstance(vocab_size, int) or vocab_size <= len(special):
+    if type(vocab_size) is not int or vocab_size <= len(special):
         raise InputError(
             f"vocab_size={vocab_size!r} has to be a whole number, larger than the {len(special)} "
             "special tokens"
@@ -53,14 +54,47 @@ def train(
     blank = {**content, "model": model, "added_tokens": [], "post_processor": None}
     tokenizer = from_json(blank, "the tokenizer to train")
     prefix = model.get("continuing_subword_prefix", "##")
-    trainer = WordPieceTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[to_library(token) for token in special],
-        **{"continuing_subword_prefix": prefix, **options},
-    )
-    tokenizer.train_from_iterator(texts, trainer=trainer, length=length)
+    try:
+        trainer = WordPieceTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[to_library(token) for token in special],
+            **{"continuing_subword_prefix": prefix, **options},
+        )
+        tokenizer.train_from_iterator(_checked(texts), trainer=trainer, length=length)
+    except InputError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"an option of the training cannot be used: {error}") from error
     processor = _with_ids(content.get("post_processor"), tokenizer, renamed)
     return from_json({**json.loads(tokenizer.to_str()), "post_processor": processor}, "the result")
+
+
+def _names(names: Any) -> dict[str, str]:
+    names = {} if names is None else names
+    if not isinstance(names, Mapping) or not all(
+        isinstance(name, str) for pair in names.items() for name in pair
+    ):
+        raise InputError(
+            f"special_tokens_map={names!r} has to be a dictionary from old tokens to new ones"
+        )
+    return dict(names)
+
+
+def _checked(texts: Any) -> Iterator[Any]:
+    """The texts, or batches of texts. Raises InputError for what is none."""
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise InputError(
+            f"text_iterator has to give texts, or lists of them; {repr(texts)[:60]} gives none"
+        )
+    for number, item in enumerate(texts):
+        for text in item if isinstance(item, (list, tuple)) else [item]:
+            name = f"text {number} of text_iterator"
+            if not isinstance(text, str):
+                raise InputError(f"{name} is {repr(text)[:60]}; it has to be a string")
+            error = find_surrogate(text, name)
+            if error is not None:
+                raise error
+        yield item
 
 
 def _with_ids(

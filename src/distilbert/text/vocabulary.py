@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -26,11 +27,25 @@ class Vocabulary(Mapping[str, int]):
         unk: str = "[UNK]",
         source: str = "the vocabulary",
     ) -> None:
+        if isinstance(tokens, (str, bytes)) or not isinstance(tokens, (Mapping, Sequence)):
+            raise TokenizerError(
+                f"{source} has to be a list of tokens, or a mapping from token to id, "
+                f"not {repr(tokens)[:60]}"
+            )
         if not tokens:
             raise TokenizerError(
                 f"{source} is empty; it needs one token per entry, {unk!r} among them"
             )
+        for token in tokens:
+            if not isinstance(token, str):
+                raise TokenizerError(f"{source}: {token!r} is no token; tokens are strings")
         if isinstance(tokens, Mapping):
+            for token, id in tokens.items():
+                if type(id) is not int or not 0 <= id < 2**32:
+                    raise TokenizerError(
+                        f"{source}: {token!r} has {repr(id)[:40]} for an id; ids are whole "
+                        "numbers, 0 or more and below 2**32"
+                    )
             self._ids = dict(tokens)
         else:
             self._ids = {token: id for id, token in enumerate(tokens)}
@@ -97,7 +112,17 @@ class Vocabulary(Mapping[str, int]):
         return f"Vocabulary({len(self)} tokens, unk={self.unk!r})"
 
 
+def _is_no_path(path: Path) -> bool:
+    """Whether no system takes this for a path: it holds a zero or a lone surrogate."""
+    try:
+        return b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        return True
+
+
 def _content(path: Path) -> bytes:
+    if _is_no_path(path):
+        raise FileError(f"{str(path)!r} can be no path of a file")
     if path.is_dir():
         raise FileError(f"{path} is a folder, not a vocabulary file; name the vocab.txt inside it")
     try:

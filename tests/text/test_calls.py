@@ -360,3 +360,20 @@ def test_a_value_that_is_no_text_or_id_is_named_by_its_place(tokenizer: Any) -> 
 def test_every_refusal_is_an_error_of_this_package() -> None:
     assert issubclass(InputError, DistilBertError)
     assert issubclass(InputError, ValueError)  # what callers of the reference catch
+
+
+@pytest.mark.diverges("transformers 4.57.6, fast: encode takes a list of two strings for a pair")
+def test_a_list_of_strings_is_a_list_of_tokens_to_encode(tokenizer: Any) -> None:
+    assert tokenizer.encode_plus(["a", "b"]).tokens() == ["[CLS]", "a", "b", "[SEP]"]
+
+
+@pytest.mark.diverges("transformers 4.57.6, Python: tokenize leaves options of truncation out")
+def test_tokenize_cuts_when_asked(tokenizer: Any) -> None:
+    assert tokenizer.tokenize("a b c", max_length=2, truncation=True) == ["a", "b"]
+
+
+@pytest.mark.diverges("transformers 4.57.6, fast: gives the row uncut, or the library's own error")
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_row_too_short_for_special_tokens_is_an_error(length: int, tokenizer: Any) -> None:
+    with pytest.raises(InputError, match=f"max_length={length} is too small"):
+        tokenizer("a b", truncation=True, max_length=length)

@@ -175,12 +175,22 @@ def test_many_tokens_are_added_one_by_one(tokenizer: Any) -> None:
         assert {id: AddedToken.of(token) for id, token in there.items()} == tokenizer.backend.added
 
 
-BAD_VOCABULARIES = [5, None, "\ud800", b"ab", [1, "[UNK]"], ["[UNK]", None], ["[UNK]", ["a"]],
-                    *({"[UNK]": 0, "a": id} for id in ("1", 1.0, None, -1, 2**32, 10**20, True,
-                                                       float("inf"))), {"[UNK]": 0, 5: 1}]  # fmt: skip
+BAD_IDS = ["1", 1.0, None, -1, 2**32, 10**20, True, float("inf")]
+BAD_VOCABULARIES = [
+    *(5, None, "\ud800", b"ab", [1, "[UNK]"], ["[UNK]", None], ["[UNK]", ["a"]]),
+    *({"[UNK]": 0, "a": id} for id in BAD_IDS),
+    {"[UNK]": 0, 5: 1},
+]
 
 
 @pytest.mark.parametrize("vocabulary", BAD_VOCABULARIES, ids=repr)
 def test_what_is_no_vocabulary_is_one_clear_error(vocabulary: Any, kind: Any) -> None:
     with pytest.raises(DistilBertError):
         kind(vocabulary)
+
+
+def test_a_pickle_does_not_depend_on_what_was_encoded(tokenizer: Any) -> None:
+    before = pickle.dumps(tokenizer)
+    tokenizer(["jumping over", "a"], padding=True, truncation=True).word_ids()
+    tokenizer.tokenize("a [MASK]", split_special_tokens=True)
+    assert pickle.dumps(tokenizer) == before

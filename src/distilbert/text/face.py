@@ -16,10 +16,10 @@ from distilbert.text.given import Batch, Item, surrogate_in, to_ids
 from distilbert.text.options import LARGE, Notes, Options, check_side
 from distilbert.text.pieces import Backend
 from distilbert.text.row import Encoded
-from distilbert.text.saved import read_added
+from distilbert.text.saved import read_added, read_token
 from distilbert.text.saving import Saving
 from distilbert.text.settings import check_bert_steps
-from distilbert.text.special import MORE, NAMES
+from distilbert.text.special import MORE, NAMES, Token, check_token
 from distilbert.text.template import Template
 
 VERY_LARGE_INTEGER = int(1e30)
@@ -66,6 +66,7 @@ class TokenizerBase(Calling, Decoding, Saving):
         for name in (*NAMES, MORE):
             if options.get(name) is not None:
                 setattr(self, name, options[name])
+        self.extra_special_tokens = _extra(options.get("extra_special_tokens") or {})
         self._add_known(options.get("added_tokens_decoder") or {})
 
     @property
@@ -134,6 +135,9 @@ class TokenizerBase(Calling, Decoding, Saving):
     def get_vocab(self) -> dict[str, int]:
         """A fresh dictionary from token to id, added tokens included."""
         return self.backend.vocabulary()
+
+    def __getstate__(self) -> dict[str, Any]:  # what use leaves behind is no part of it
+        return {**self.__dict__, "notes": Notes(), "_usual_template": None}
 
     def __len__(self) -> int:
         """How many tokens there are, added ones included: as many as the model needs embeddings."""
@@ -242,6 +246,18 @@ class TokenizerBase(Calling, Decoding, Saving):
                     f"the added token {token.content!r} should have id {id}, but this vocabulary "
                     f"gives it {found}: the files of this tokenizer do not belong together"
                 )
+
+
+def _extra(tokens: Any) -> dict[str, Token]:
+    """The special tokens of other names. Raises TokenizerError if these are none."""
+    if not isinstance(tokens, Mapping):
+        raise TokenizerError(f"extra_special_tokens={tokens!r} has to be names and their tokens")
+    return {
+        str(name): read_token(token, f"extra_special_tokens[{name!r}]", special=True)
+        if isinstance(token, Mapping)
+        else check_token(token, f"extra_special_tokens[{name!r}]")
+        for name, token in tokens.items()
+    }
 
 
 def _length(value: Any) -> int:

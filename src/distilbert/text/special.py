@@ -99,6 +99,16 @@ class SpecialTokens:
     def __init__(self) -> None:
         self._special: dict[str, Token] = {}
         self._more: list[Token] = []
+        self.extra_special_tokens: dict[str, Token] = {}
+        """Special tokens of other names, each an attribute with its `_id`, such as image_token."""
+
+    def __getattr__(self, name: str) -> Any:
+        extra: dict[str, Token] = self.__dict__.get("extra_special_tokens", {})
+        if name in extra:
+            return str(extra[name])
+        if name.endswith("_id") and name.removesuffix("_id") in extra:
+            return self._id_or_unknown(str(extra[name.removesuffix("_id")]))
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     @property
     def additional_special_tokens(self) -> list[str]:
@@ -124,6 +134,7 @@ class SpecialTokens:
         found: dict[str, Token | list[Token]] = {
             name: self._special[name] for name in NAMES if name in self._special
         }
+        found |= self.extra_special_tokens
         return found | ({MORE: list(self._more)} if self._more else {})
 
     @property
@@ -141,6 +152,7 @@ class SpecialTokens:
         for token in [
             *(self._special[name] for name in NAMES if name in self._special),
             *self._more,
+            *self.extra_special_tokens.values(),
         ]:
             found.setdefault(str(token), token)
         return list(found.values())

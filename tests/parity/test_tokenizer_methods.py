@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import warnings
 from typing import Any
 
 import numpy as np
@@ -294,3 +295,13 @@ def test_an_empty_batch_is_an_error(ours: Any, reference: Any, slow: Any) -> Non
         reference([])
     with pytest.raises(ValueError, match="input_ids"):
         slow([])
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_a_collator_that_masks_whole_words_takes_our_tokenizers(kind, vocab_file):
+    tokenizer = kind(vocab_file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is made for BertTokenizer, and says so
+        collate = transformers.DataCollatorForWholeWordMask(tokenizer)
+        found = collate([{"input_ids": tokenizer("a fox")["input_ids"]}])
+    assert found["input_ids"].shape == found["labels"].shape

@@ -449,3 +449,9 @@ def test_special_tokens_of_other_names_are_attributes_and_survive(
     for junk in (5, "x", {"image_token": 5}, {"image_token": ""}):
         with pytest.raises(DistilBertError, match=r"extra_special_tokens|image_token"):
             kind(VOCABULARY, extra_special_tokens=junk)
+
+
+def test_nothing_is_pushed_anywhere(tmp_path):
+    with pytest.raises(InputError, match=r"huggingface_hub\.upload_folder"):
+        DistilBertTokenizer(VOCABULARY).save_pretrained(tmp_path / "folder", push_to_hub=True)
+    assert not (tmp_path / "folder").exists()

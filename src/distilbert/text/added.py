@@ -51,7 +51,7 @@ class AddedToken:
         return self.content
 
 
-class Part(NamedTuple):
+class Stretch(NamedTuple):
     """The characters [start, end) of a searched text, and the token found there, if it is one."""
 
     id: int | None
@@ -158,7 +158,7 @@ class Search:
         """Whether a spelling stands anywhere in the text: the quick question."""
         return self._pattern.search(text) is not None
 
-    def parts(self, text: str, *, plain_specials: bool) -> Iterator[Part]:
+    def parts(self, text: str, *, plain_specials: bool) -> Iterator[Stretch]:
         """The whole text in its order: tokens that were found, and what is between them.
 
         plain_specials: special tokens are text like any other.
@@ -166,13 +166,13 @@ class Search:
         done = 0
         for found in self._found(text, plain_specials):
             if found.start > done:
-                yield Part(None, done, found.start)
+                yield Stretch(None, done, found.start)
             yield found
             done = found.end
         if done < len(text):
-            yield Part(None, done, len(text))
+            yield Stretch(None, done, len(text))
 
-    def _found(self, text: str, plain_specials: bool) -> Iterator[Part]:
+    def _found(self, text: str, plain_specials: bool) -> Iterator[Stretch]:
         done = 0
         for match in self._pattern.finditer(text):
             id = self._spellings[match[0]]
@@ -190,7 +190,7 @@ class Search:
                 while end < len(text) and ord(text[end]) in SPACES:
                     end += 1
             if start < end:
-                yield Part(id, start, end)
+                yield Stretch(id, start, end)
                 done = end
 
 

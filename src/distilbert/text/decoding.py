@@ -48,6 +48,10 @@ class Decoding(SpecialTokens):
         skipped = self._skipped() if skip_special_tokens else frozenset()
         return [self._token_of(id) for id in id_list(ids, "ids") if id not in skipped]
 
+    def _convert_id_to_token(self, index: int) -> str:
+        """The name that whole-word collators of other packages call."""
+        return self._token_of(index)
+
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Tokens as text: pieces joined to words, words by spaces, no space before `.,?!`.
 

@@ -36,12 +36,6 @@ class LibraryBackend:
     def pieces(self, text: str) -> Pieces:
         return self.batch([text])[0]
 
-    def ids(self, text: str) -> list[int]:
-        return self.batch_ids([text])[0]
-
-    def pieces_of_words(self, words: Sequence[str]) -> Pieces:
-        return self.batch_of_words([words])[0]
-
     def batch(self, texts: Sequence[str]) -> list[Pieces]:
         return [_pieces(found) for found in self._encode(self.tokenizer.encode_batch, texts)]
 
@@ -105,9 +99,6 @@ class LibraryBackend:
             pairs = [(str(self.id_token(id)), id) for id in (sep, cls)]
             self.tokenizer.post_processor = tokenizers.processors.BertProcessing(*pairs)
             self._template = template
-
-    def tokens(self, text: str) -> list[str]:
-        return [str(self.id_token(id)) for id in self.ids(text)]
 
     def add(self, tokens: Iterable[AddedToken]) -> int:
         new = [token for token in tokens if token.content]

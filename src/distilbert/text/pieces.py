@@ -29,15 +29,7 @@ class Backend(Protocol):
     """
 
     def pieces(self, text: str) -> Pieces:
-        """Ids, offsets and words of `text`."""
-        ...
-
-    def ids(self, text: str) -> list[int]:
-        """The ids of `pieces(text)`, found the quick way."""
-        ...
-
-    def pieces_of_words(self, words: Sequence[str]) -> Pieces:
-        """Ids, offsets within each word, and which of `words` each piece came from."""
+        """Ids, offsets and words of `text`: the unknown token's id where no piece fits."""
         ...
 
     def batch(self, texts: Sequence[str]) -> list[Pieces]:
@@ -45,11 +37,11 @@ class Backend(Protocol):
         ...
 
     def batch_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """`ids` of each text."""
+        """The ids of `pieces`, of each text, found the quick way."""
         ...
 
     def batch_of_words(self, texts: Sequence[Sequence[str]]) -> list[Pieces]:
-        """`pieces_of_words` of each text."""
+        """Of each text: ids, offsets within each word, and which word each piece came from."""
         ...
 
     def splitting_special(self) -> Backend:
@@ -57,10 +49,6 @@ class Backend(Protocol):
 
         Other added tokens are still found. What is added later need not show in it.
         """
-        ...
-
-    def tokens(self, text: str) -> list[str]:
-        """The vocabulary's spelling of `ids(text)`: the unknown token where nothing fits."""
         ...
 
     def add(self, tokens: Iterable[AddedToken]) -> int:

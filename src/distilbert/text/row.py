@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ class Encoded:
         ids: list[int],
         *,
         backend: Backend | None = None,
-        given: str | Sequence[str] | None = None,
+        given: str | None = None,
         pieces: Pieces | None = None,
     ) -> None:
         self.ids = ids
@@ -42,10 +42,7 @@ class Encoded:
                     "this row was made from ids, not from text, so it has no offsets and no words; "
                     "give the text itself to have them"
                 )
-            if isinstance(self._given, str):
-                pieces = self._backend.pieces(self._given)
-            else:
-                pieces = self._backend.pieces_of_words(self._given)
+            pieces = self._backend.pieces(self._given)
             if pieces.ids != self.ids:
                 raise InputError(
                     "the tokenizer has changed since this text was encoded (were tokens added?), "

@@ -80,14 +80,21 @@ class Saving(SpecialTokens):
         save_directory: str | os.PathLike[str],
         legacy_format: bool | None = None,
         filename_prefix: str | None = None,
+        push_to_hub: bool = False,
     ) -> tuple[str, ...]:
         """Write the tokenizer to a folder, all files or none; `transformers` loads them unchanged.
 
         legacy_format: of a fast tokenizer: True leaves tokenizer.json out, False leaves vocab.txt
             and added_tokens.json out.
         filename_prefix: put before every file name, with a hyphen.
-        Returns the paths written. Raises FileError if the folder cannot be written.
+        Returns the paths written. Raises FileError if the folder cannot be written, InputError for
+        `push_to_hub`, which is not done here.
         """
+        if push_to_hub:
+            raise InputError(
+                "push_to_hub is not done here; save into a folder, and upload that with "
+                "huggingface_hub.upload_folder"
+            )
         prefix = _prefix(filename_prefix)
         folder = Path(save_directory)
         with staging(folder) as stage:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from distilbert.text.added import AddedToken, AddedTokens, Part, Search
+from distilbert.text.added import AddedToken, AddedTokens, Search, Stretch
 from distilbert.text.normalize import Normalizer
 from distilbert.text.pieces import Pieces
 from distilbert.text.vocabulary import Vocabulary
@@ -290,7 +290,7 @@ class WordPieceBackend:
             added.in_normalized is not None and added.in_normalized.any(self._words.normalize(text))
         )
 
-    def _parts(self, text: str) -> Iterator[Part | Cut]:
+    def _parts(self, text: str) -> Iterator[Stretch | Cut]:
         """The text in its order: added tokens, stretches of text, and words that are normalized."""
         for part in self._split(self._added.in_text, text):
             if part.id is None and self._added.in_normalized is not None:
@@ -298,18 +298,18 @@ class WordPieceBackend:
             else:
                 yield part
 
-    def _parts_of_normalized(self, text: str, stretch: Part) -> Iterator[Part | Cut]:
+    def _parts_of_normalized(self, text: str, stretch: Stretch) -> Iterator[Stretch | Cut]:
         normalized, sources = self._words.aligned(text[stretch.start : stretch.end])
         where = [stretch.start + source for source in sources]
         for id, start, end in self._split(self._added.in_normalized, normalized):
             if id is not None or self._keeps_words:
-                yield Part(id, where[start], where[end - 1] + 1)
+                yield Stretch(id, where[start], where[end - 1] + 1)
             else:
                 yield Cut(self._words.spans(normalized[start:end]), where[start:end])
 
-    def _split(self, search: Search | None, text: str) -> Iterable[Part]:
+    def _split(self, search: Search | None, text: str) -> Iterable[Stretch]:
         if search is None:
-            return [Part(None, 0, len(text))]
+            return [Stretch(None, 0, len(text))]
         return search.parts(text, plain_specials=self._plain_specials)
 
 

@@ -19,3 +19,7 @@ class InputError(DistilBertError, ValueError):
 
 class TokenizerError(DistilBertError, ValueError):
     """A vocabulary or tokenizer setting cannot work."""
+
+
+class AdapterError(DistilBertError, ValueError):
+    """An adapter, a head or a composition of them cannot be added, found, combined or run."""

@@ -1,0 +1,1 @@
+"""What hangs in the slots: one file per kind of method."""

@@ -1,4 +1,9 @@
-"""What a forward pass returns: dictionaries that are dataclasses, tuples by slice, and pytrees."""
+"""What a forward pass returns: dictionaries that are dataclasses, tuples by slice, and pytrees.
+
+Every class ends with what adapters may be asked for, `{adapter: {layer: {place: …}}}` each:
+adapter_gating_scores: where asked for, the gates of each row, (rows, …) each.
+adapter_fusion_attentions: where asked for, how much each token took of each fused adapter.
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,6 +11,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import Context, GetAttrKey, KeyEntry, register_pytree_node
 
@@ -102,6 +108,8 @@ class BaseModelOutput(Output):
     last_hidden_state: Tensor | None = None
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
 
 
 @dataclass
@@ -112,6 +120,8 @@ class MaskedLMOutput(Output):
     logits: Tensor | None = None
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
 
 
 @dataclass
@@ -122,6 +132,8 @@ class SequenceClassifierOutput(Output):
     logits: Tensor | None = None
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
 
 
 @dataclass
@@ -133,6 +145,8 @@ class QuestionAnsweringModelOutput(Output):
     end_logits: Tensor | None = None
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
 
 
 @dataclass
@@ -143,6 +157,8 @@ class TokenClassifierOutput(Output):
     logits: Tensor | None = None
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
 
 
 @dataclass
@@ -153,3 +169,68 @@ class MultipleChoiceModelOutput(Output):
     logits: Tensor | None = None
     hidden_states: Tensors | None = None
     attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
+
+
+@dataclass
+class CausalLMOutput(Output):
+    """Of a head for causal language modelling. loss: (); logits: (rows, columns, vocabulary)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
+
+
+@dataclass
+class DependencyParsingOutput(Output):
+    """Of a head for dependency parsing: word 0 of those that a word may hang on is the root.
+
+    loss: (). rel_preds: (rows, words, 1 + words, labels), what a word is to another.
+    arc_preds: (rows, words, 1 + words), whether it hangs on it.
+    """
+
+    loss: Tensor | None = None
+    rel_preds: Tensor | None = None
+    arc_preds: Tensor | None = None
+    hidden_states: Tensors | None = None
+    attentions: Tensors | None = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
+
+
+@dataclass
+class MultiHeadOutput(Output):
+    """Of several heads in one pass. It is counted, indexed and iterated by head.
+
+    loss: (), the sum of the heads' losses, where each has one.
+    head_outputs: One output for each head.
+    rows: For each head the numbers of its rows in the caller's order; None: each has every row.
+
+    >>> output = MultiHeadOutput(None, ["first", "second"])
+    >>> output[1], len(output), [*output]
+    ('second', 2, ['first', 'second'])
+    """
+
+    loss: Tensor | None = None
+    head_outputs: Any = None
+    rows: Any = None
+    adapter_gating_scores: Any = None
+    adapter_fusion_attentions: Any = None
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.head_outputs[key] if isinstance(key, int) else super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.head_outputs)
+
+    def __len__(self) -> int:
+        return len(self.head_outputs)
+
+    @property
+    def logits(self) -> Tensor:
+        """Those of all heads, one head's rows after the other's; they need one width."""
+        return torch.cat([output["logits"] for output in self.head_outputs])

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from distilbert import ConfigError, DistilBertConfig, DistilBertError, FileError
+from distilbert import ConfigError, DistilBertConfig, DistilBertError, FileError, InputError
 
 
 def test_defaults_are_the_published_ones():
@@ -46,6 +46,13 @@ def test_labels_follow_from_whatever_is_given():
         ({"n_heads": 7}, r"n_heads is 7 and dim is 768; allowed: heads that divide the width"),
         ({"n_layers": 0}, r"n_layers is 0; allowed: a whole number of at least 1"),
         ({"n_layers": True}, r"n_layers is True"),
+        ({"n_layers": 10**7}, r"n_layers is 10000000; allowed: .* at most 1024"),
+        ({"dim": 2**63, "n_heads": 1}, r"dim is 9223372036854775808; allowed: .* at most 16777216"),
+        ({"hidden_dim": 2**62}, r"hidden_dim is 4611686018427387904"),
+        ({"vocab_size": 2**62}, r"vocab_size is 4611686018427387904"),
+        ({"max_position_embeddings": 2**64}, r"max_position_embeddings is 18446744073709551616"),
+        ({"chunk_size_feed_forward": 2**63}, r"chunk_size_feed_forward is 9223372036854775808"),
+        ({"num_labels": 10**12}, r"num_labels is 1000000000000; allowed: .* at most 4194304"),
         ({"dim": 24.0}, r"dim is 24.0"),
         ({"vocab_size": "30522"}, r"vocab_size is '30522'"),
         ({"hidden_dim": -1}, r"hidden_dim is -1"),
@@ -261,3 +268,27 @@ def test_a_configuration_is_not_saved_onto_a_file(tmp_path):
 def test_changing_a_configuration_never_changes_another():
     DistilBertConfig().pruned_heads[0] = [1]
     assert DistilBertConfig().pruned_heads == {}
+
+
+def test_what_is_no_path_or_no_dictionary_is_refused_with_what_is_allowed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in (None, 3, ""):
+        with pytest.raises(InputError, match="allowed: a path"):
+            DistilBertConfig().save_pretrained(given)
+    for given in (None, 3, b"config.json"):
+        with pytest.raises(InputError, match="allowed: the path of a JSON file"):
+            DistilBertConfig.from_json_file(given)
+    for given in (None, ["n_layers"], "{}"):
+        with pytest.raises(ConfigError, match="allowed: a dictionary of settings"):
+            DistilBertConfig.from_dict(given)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, "\ud800"])
+def test_a_setting_that_no_file_can_hold_is_not_saved(value, tmp_path):
+    DistilBertConfig(n_layers=3).save_pretrained(tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"cannot be written to config\.json: .*; settings have"):
+        DistilBertConfig(mine=value).save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from distilbert.errors import ConfigError
-from distilbert.files.atomic import writing
+from distilbert.files.atomic import to_path, writing
 from distilbert.files.find import HUB_OPTIONS, is_file, locate, read_json
 from distilbert.files.foreign import settings_from_bert
 from distilbert.settings import (
@@ -218,6 +218,11 @@ class DistilBertConfig:
 
         Raises ConfigError if a value cannot work or the dictionary is of another kind of model.
         """
+        if not isinstance(config_dict, Mapping):
+            raise ConfigError(
+                f"config_dict is of type {type(config_dict).__name__}; allowed: a dictionary of "
+                "settings, as to_dict() gives one"
+            )
         settings = dict(config_dict)
         kind = settings.get("model_type", cls.model_type)
         if kind == "bert":
@@ -241,7 +246,7 @@ class DistilBertConfig:
     @classmethod
     def from_json_file(cls, json_file: str | os.PathLike[str]) -> "Self":
         """The configuration in one JSON file. Raises FileError or ConfigError, naming the file."""
-        return cls._from_file(Path(json_file), {})[0]
+        return cls._from_file(json_file, {})[0]
 
     @overload
     @classmethod
@@ -283,7 +288,9 @@ class DistilBertConfig:
         return found if return_unused_kwargs else found[0]
 
     @classmethod
-    def _from_file(cls, path: Path, overrides: dict[str, Any]) -> "tuple[Self, dict[str, Any]]":
+    def _from_file(
+        cls, path: str | os.PathLike[str], overrides: dict[str, Any]
+    ) -> "tuple[Self, dict[str, Any]]":
         settings = read_json(path)
         try:
             return cls.from_dict(settings, return_unused_kwargs=True, **overrides)
@@ -313,10 +320,20 @@ class DistilBertConfig:
         return json.dumps(_plain(settings), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
-        """Writes the configuration to a file, whole or not at all."""
-        text = self.to_json_string(use_diff)
-        with writing(Path(json_file_path)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        """Writes the configuration to a file, whole or not at all.
+
+        Raises ConfigError, and changes nothing, if it holds what no JSON file can.
+        """
+        path = to_path(json_file_path)
+        try:
+            text = self.to_json_string(use_diff).encode()
+        except (TypeError, ValueError) as error:  # ValueError: lone surrogates, cycles
+            raise ConfigError(
+                f"this configuration cannot be written to {path.name}: {error}; settings have to "
+                "be text, numbers, true or false, None, lists or dictionaries"
+            ) from error
+        with writing(path) as temporary:
+            temporary.write_bytes(text)
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], push_to_hub: bool = False
@@ -330,7 +347,7 @@ class DistilBertConfig:
                 "push_to_hub is not done here; save into a folder, and upload that with "
                 "huggingface_hub.upload_folder"
             )
-        self.to_json_file(Path(save_directory) / CONFIG_NAME)
+        self.to_json_file(to_path(save_directory) / CONFIG_NAME)
 
     def update(self, config_dict: Mapping[str, Any]) -> None:
         """Replaces settings. Raises ConfigError, and changes nothing, if the result cannot work."""

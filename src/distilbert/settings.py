@@ -51,6 +51,12 @@ SHARED_DEFAULTS: Mapping[str, Any] = {
     "sep_token_id": None,
 }
 DEFAULT_LABELS = 2
+
+# Far above all that is published. Beyond, a file of a few bytes would fill the memory with names
+# and layers before its weights are looked at, or ask for tensors whose size no number holds.
+LARGEST = 2**24
+MOST_LAYERS = 1024
+MOST_LABELS = 2**22
 LABEL_SETTINGS = ("num_labels", "id2label", "label2id")
 
 
@@ -63,8 +69,10 @@ def labels(
     for name, given in (("id2label", id2label), ("label2id", label2id)):
         if given is not None and not isinstance(given, Mapping):
             raise ConfigError(f"{name} is {given!r}; allowed: a dictionary")
-    if count is not None and not _positive(count):
-        raise ConfigError(f"num_labels is {count!r}; allowed: a whole number of at least 1")
+    if count is not None and not (_positive(count) and count <= MOST_LABELS):
+        raise ConfigError(
+            f"num_labels is {count!r}; allowed: {_POSITIVE} and at most {MOST_LABELS}"
+        )
     try:
         names = {int(key): value for key, value in (id2label or {}).items()}
         numbers = {key: int(value) for key, value in (label2id or {}).items()}
@@ -138,6 +146,10 @@ def _positive(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _size(value: object) -> bool:
+    return _positive(value) and value <= LARGEST  # type: ignore[operator]
+
+
 def _share(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
@@ -152,11 +164,17 @@ def _is_false(value: object) -> bool:
 
 
 _POSITIVE = "a whole number of at least 1"
+_SIZE = f"{_POSITIVE} and at most {LARGEST}"
 _SHARE = "a number from 0 to 1"
 _Check = tuple[str, Callable[[Any], bool], str]
 CHECKS: tuple[_Check, ...] = (
-    *((name, _positive, _POSITIVE) for name in ("vocab_size", "max_position_embeddings")),
-    *((name, _positive, _POSITIVE) for name in ("n_layers", "n_heads", "dim", "hidden_dim")),
+    *((name, _size, _SIZE) for name in ("vocab_size", "max_position_embeddings")),
+    *((name, _size, _SIZE) for name in ("n_heads", "dim", "hidden_dim")),
+    (
+        "n_layers",
+        lambda value: _positive(value) and value <= MOST_LAYERS,
+        f"{_POSITIVE} and at most {MOST_LAYERS}",
+    ),
     *((name, _share, _SHARE) for name in ("dropout", "attention_dropout")),
     *((name, _share, _SHARE) for name in ("qa_dropout", "seq_classif_dropout")),
     ("initializer_range", _spread, "a finite number of at least 0"),
@@ -168,7 +186,7 @@ CHECKS: tuple[_Check, ...] = (
     ),
     ("dtype", (None, *DTYPES).__contains__, f"None, {', '.join(DTYPES)}"),
     *((name, _is_false, "false: an encoder") for name in ("is_decoder", "is_encoder_decoder")),
-    ("chunk_size_feed_forward", lambda v: v == 0 or _positive(v), "0 for none, or a whole number"),
+    ("chunk_size_feed_forward", lambda v: v == 0 or _size(v), f"0 for none, or {_SIZE}"),
     ("problem_type", (None, *PROBLEM_TYPES).__contains__, f"None, {', '.join(PROBLEM_TYPES)}"),
     *(
         (name, lambda value: isinstance(value, bool), "true or false")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from checkpoints import contents
-from distilbert.errors import FileError
-from distilbert.files.atomic import staging, write_text, writing
+from distilbert.errors import FileError, InputError
+from distilbert.files.atomic import staging, to_path, write_text, writing
 
 
 def test_a_finished_block_puts_the_file_in_place(tmp_path):
@@ -210,3 +210,9 @@ def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path
             (second / "c").write_text("c")
             assert first.exists()
     assert contents(tmp_path) == {"b": b"b", "c": b"c"}
+
+
+@pytest.mark.parametrize("given", [None, 3, b"folder", "", "a\0b", ["a"]])
+def test_what_is_no_path_to_write_to_is_refused_with_what_is_allowed(given):
+    with pytest.raises(InputError, match=r"cannot write to .*; allowed: a path"):
+        to_path(given)

@@ -295,8 +295,9 @@ def test_a_state_dict_may_be_given_and_is_not_shared(tmp_path):
 def test_a_call_that_names_nothing_to_load_is_refused():
     with pytest.raises(InputError, match="there is nothing to load"):
         load_pretrained(DistilBertModel, None, config=DistilBertConfig(**SIZES))
-    with pytest.raises(InputError, match="give a `config` too"):
-        load_pretrained(DistilBertModel, None, state_dict={})
+    for options in ({"state_dict": {}}, {}):
+        with pytest.raises(InputError, match=r"no hub id .* give a `config` beside the state_dict"):
+            load_pretrained(DistilBertModel, None, **options)
 
 
 def test_options_that_need_nothing_here_are_accepted_and_impossible_ones_refused(tmp_path):
@@ -453,6 +454,14 @@ def test_saving_leaves_the_files_of_others_alone(tmp_path):
     save_pretrained(tiny(DistilBertModel), tmp_path)
     assert contents(tmp_path)["vocab.txt"] == b"mine"
     assert contents(tmp_path)["model.fp16.safetensors"] == b"mine"
+
+
+def test_a_model_is_saved_to_a_path_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in (None, 3, ""):
+        with pytest.raises(InputError, match="allowed: a path"):
+            save_pretrained(tiny(DistilBertModel), given)
+    assert not contents(tmp_path)
 
 
 def test_another_state_dict_can_be_saved(tmp_path):

@@ -103,6 +103,22 @@ def test_the_vocabulary_follows_embeddings_that_are_replaced():
         tiny().set_output_embeddings(torch.nn.Linear(24, 60))
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (torch.nn.Embedding(60, 5), "are 5 wide; this model's width is 24"),
+        (torch.zeros(60, 24), "is of type Tensor; allowed: a torch.nn.Embedding"),
+        (None, "is of type NoneType"),
+    ],
+)
+def test_embeddings_that_do_not_fit_change_nothing(table, message):
+    model = tiny(DistilBertForMaskedLM)
+    with pytest.raises(InputError, match=message):
+        model.set_input_embeddings(table)
+    assert model.config.vocab_size == 50
+    assert model(IDS).logits.shape == (1, 4, 50)
+
+
 @pytest.mark.diverges(
     "transformers 4.57.6: new rows are N(0, 1), longer rows still fail, sinusoids raise"
 )
@@ -181,7 +197,10 @@ def test_a_configuration_with_pruned_heads_builds_the_smaller_model():
     assert torch.equal(again(IDS)[0], model(IDS)[0])
 
 
-@pytest.mark.parametrize("heads", [{2: [0]}, {0: [4]}, {0: [0, 1, 2, 3]}, {0: "x"}, {"a": [0]}])
+@pytest.mark.parametrize(
+    "heads",
+    [{2: [0]}, {0: [4]}, {0: [0, 1, 2, 3]}, {0: "x"}, {"a": [0]}, {0: 0}, [0], None],
+)
 def test_heads_that_cannot_be_pruned_change_nothing(heads):
     model = tiny()
     before = copy.deepcopy(model.state_dict())

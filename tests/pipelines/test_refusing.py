@@ -48,6 +48,12 @@ def test_a_loaded_model_needs_its_tokenizer_and_takes_no_device(tiny_folder):
         pipeline("feature-extraction", model, tokenizer=folder, device="cpu")
 
 
+@pytest.mark.parametrize("given", [3, ["minilm"], DistilBertModel])
+def test_what_is_no_tokenizer_is_refused(tiny_folder, given):
+    with pytest.raises(InputError, match=r"tokenizer is .*; allowed: a tokenizer, such as"):
+        pipeline("feature-extraction", tiny_folder("DistilBertModel"), tokenizer=given)
+
+
 def test_an_unknown_task_or_option_names_those_there_are(tiny_pipeline):
     with pytest.raises(InputError, match=r"unknown task 'translation'; the tasks are: feature-"):
         pipeline("translation")

@@ -112,6 +112,17 @@ def test_a_prefix_is_put_before_file_names(tokenizer: Any, tmp_path: Path) -> No
         tokenizer.save_pretrained(tmp_path, filename_prefix="../up")
 
 
+def test_a_tokenizer_is_saved_to_a_path_only(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for save in (tokenizer.save_pretrained, tokenizer.save_vocabulary):
+        for given in (None, 3, ""):
+            with pytest.raises(InputError, match="allowed: a path"):
+                save(given)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_failed_save_leaves_the_old_files(tokenizer: Any, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -144,6 +144,8 @@ def test_wrong_options_of_a_tokenizer_are_errors(kind: Any) -> None:
         {"model_max_length": "long"},
         {"unk_token": "<unk>"},
         {"additional_special_tokens": "<x>"},
+        {"model_input_names": "input_ids"},
+        {"model_input_names": 3},
     ):
         with pytest.raises(DistilBertError, match=next(iter(options.values())).__str__()):
             kind(VOCABULARY, **options)

@@ -14,11 +14,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from distilbert.errors import FileError
+from distilbert.errors import FileError, InputError
 
 _STAGING = ".saving-"
 _JOURNAL = ".journal"
 _PATIENCE = 10.0  # seconds that a load waits for the renames of a living save
+
+
+def to_path(given: object) -> Path:
+    """The path that a caller named to write to. Raises InputError for what is no path.
+
+    An empty one is none either: `Path("")` would mean the folder one happens to be in.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        path = os.fspath(given)
+        if isinstance(path, str) and path and "\0" not in path:
+            return Path(path)
+    raise InputError(
+        f"cannot write to {given!r}; allowed: a path, as a string or pathlib.Path; name a folder "
+        "or file of yours"
+    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distilbert.config import CONFIG_NAME, DistilBertConfig
 from distilbert.errors import ConfigError, FileError, InputError
-from distilbert.files.atomic import staging
+from distilbert.files.atomic import staging, to_path
 from distilbert.files.find import HUB_OPTIONS, Source, locate, read_json
 from distilbert.files.finite import finite_tensor
 from distilbert.files.foreign import Translated, depth_of_bert, looks_like_bert, translate
@@ -125,7 +125,10 @@ def _config(
             source.require(CONFIG_NAME), return_unused_kwargs=True, **overrides
         )
     else:
-        raise InputError("a state_dict alone does not say its sizes: give a `config` too")
+        raise InputError(
+            "there is no folder and no hub id to take the sizes of the model from: name one, or "
+            "give a `config` beside the state_dict"
+        )
     if unknown:
         raise InputError(
             f"unknown options: {', '.join(sorted(unknown))}; allowed are the options of "
@@ -360,7 +363,7 @@ def save_pretrained(
     config.architectures = [type(model).__name__]
     dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), None)
     config.dtype = str(dtype).removeprefix("torch.") if dtype is not None else None
-    place = Path(folder)
+    place = to_path(folder)
     replaced = partial(obsolete, place, safetensors=safe_serialization, variant=variant)
     with staging(place, (index_name(safe_serialization, variant),), replaced) as stage:
         config.save_pretrained(stage)

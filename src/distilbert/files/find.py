@@ -103,8 +103,12 @@ def read_json(path: str | os.PathLike[str], *, repeats: bool = True) -> dict[str
 
     Raises FileError unless the file is UTF-8 JSON of an object without nesting too deep to read.
     Of keys that are repeated, as in files edited by hand, the last counts; without `repeats` they
-    are refused.
+    are refused. Raises InputError if this is no path.
     """
+    if not _is_name(path):
+        raise InputError(
+            f"cannot read {path!r}; allowed: the path of a JSON file, as a string or pathlib.Path"
+        )
     path = Path(path)
     hook = None if repeats else _without_repeats
     try:

@@ -188,7 +188,9 @@ class DistilBertPreTrainedModel(nn.Module):
         """Replaces the embeddings of words; the vocabulary's size follows theirs.
 
         A projection that is tied to them gets or loses entries of its bias, new ones being 0.
+        Raises InputError, and changes nothing, for embeddings that do not fit this model.
         """
+        resize.check_embeddings(value, self.config)
         self.base_model.embeddings.word_embeddings = value
         self.config.vocab_size = value.num_embeddings
         self.tie_weights()
@@ -252,11 +254,11 @@ class DistilBertPreTrainedModel(nn.Module):
         """
         config = copy.deepcopy(self.config)
         gone = {layer: {*heads} for layer, heads in config.pruned_heads.items()}
-        for layer, heads in heads_to_prune.items():
-            gone[layer] = gone.get(layer, set()) | {*heads}
         try:
+            for layer, heads in heads_to_prune.items():
+                gone[layer] = gone.get(layer, set()) | {*heads}
             config.update({"pruned_heads": {layer: sorted(heads) for layer, heads in gone.items()}})
-        except (ConfigError, TypeError) as error:
+        except (AttributeError, ConfigError, TypeError) as error:
             raise InputError(f"heads_to_prune is {heads_to_prune!r}: {error}") from None
         for layer, heads in config.pruned_heads.items():
             self.base_model.transformer.block(layer).attention.prune_heads(heads)

@@ -11,6 +11,7 @@ from distilbert.errors import InputError
 from distilbert.model.layers import drawn_like, sinusoids
 
 if TYPE_CHECKING:
+    from distilbert.config import DistilBertConfig
     from distilbert.model.pretrained import DistilBertPreTrainedModel
 
 
@@ -30,6 +31,16 @@ def check_vocabulary(size: object, padding: int | None) -> None:
         raise InputError(
             f"new_num_tokens is {size}, which loses the padding id {padding}; allowed: at least "
             f"{padding + 1}, or set config.pad_token_id first"
+        )
+
+
+def check_embeddings(table: object, config: "DistilBertConfig") -> None:
+    """Raises InputError unless these can be the embeddings of words of such a model."""
+    if not isinstance(table, nn.Embedding):
+        raise InputError(f"value is of type {type(table).__name__}; allowed: a torch.nn.Embedding")
+    if table.embedding_dim != config.dim:
+        raise InputError(
+            f"the embeddings are {table.embedding_dim} wide; this model's width is {config.dim}"
         )
 
 

@@ -96,6 +96,11 @@ def load_model(task: Task, name: Name, **settings: Any) -> Any:
 
 def _load_tokenizer(tokenizer: Any, use_fast: bool, hub: dict[str, Any]) -> Any:
     if not isinstance(tokenizer, str | os.PathLike):
+        if not callable(tokenizer) or not hasattr(tokenizer, "model_max_length"):
+            raise InputError(
+                f"tokenizer is {tokenizer!r:.60}; allowed: a tokenizer, such as a "
+                "DistilBertTokenizerFast, or the folder or hub id that it is loaded from"
+            )
         return tokenizer
     if use_fast:
         from distilbert.text.fast import DistilBertTokenizerFast

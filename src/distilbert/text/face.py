@@ -60,7 +60,7 @@ class TokenizerBase(Calling, Decoding, Saving):
         self.truncation_side = check_side(
             options.get("truncation_side") or self.truncation_side, "truncation_side"
         )
-        self.model_input_names = list(options.get("model_input_names") or self.model_input_names)
+        self.model_input_names = _names(options.get("model_input_names") or self.model_input_names)
         self.clean_up_tokenization_spaces = bool(options.get("clean_up_tokenization_spaces", False))
         self.split_special_tokens = bool(options.get("split_special_tokens", False))
         for name in (*NAMES, MORE):
@@ -258,6 +258,16 @@ def _extra(tokens: Any) -> dict[str, Token]:
         else check_token(token, f"extra_special_tokens[{name!r}]")
         for name, token in tokens.items()
     }
+
+
+def _names(value: Any) -> list[str]:
+    """A model_input_names. Raises TokenizerError if it is no list of names."""
+    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+        return list(value)
+    raise TokenizerError(
+        f"model_input_names={value!r} has to be a list of names, such as ['input_ids', "
+        "'attention_mask']"
+    )
 
 
 def _length(value: Any) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from distilbert.errors import InputError, TokenizerError
-from distilbert.files.atomic import staging
+from distilbert.files.atomic import staging, to_path
 from distilbert.files.find import HUB_OPTIONS
 from distilbert.text.added import AddedToken
 from distilbert.text.saved import (
@@ -96,7 +96,7 @@ class Saving(SpecialTokens):
                 "huggingface_hub.upload_folder"
             )
         prefix = _prefix(filename_prefix)
-        folder = Path(save_directory)
+        folder = to_path(save_directory)
         with staging(folder) as stage:
             _write_json(stage / f"{prefix}{CONFIG_FILE}", self._config())
             tokens = {
@@ -111,7 +111,7 @@ class Saving(SpecialTokens):
         self, save_directory: str | os.PathLike[str], filename_prefix: str | None = None
     ) -> tuple[str, ...]:
         """Write only vocab.txt, without added tokens. Returns its path."""
-        path = Path(save_directory) / f"{_prefix(filename_prefix)}{VOCAB_FILE}"
+        path = to_path(save_directory) / f"{_prefix(filename_prefix)}{VOCAB_FILE}"
         self._vocabulary().write(path)
         return (str(path),)
 

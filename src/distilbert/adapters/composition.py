@@ -72,12 +72,12 @@ class Composition(Sequence[Any]):
     def first(self) -> str:
         """The name of the first adapter."""
         child = self.children[0]
-        return child.first() if isinstance(child, Composition) else child  # type: ignore[no-any-return]
+        return child.first() if isinstance(child, Composition) else child
 
     def last(self) -> str:
         """The name of the last adapter."""
         child = self.children[-1]
-        return child.last() if isinstance(child, Composition) else child  # type: ignore[no-any-return]
+        return child.last() if isinstance(child, Composition) else child
 
     def flatten(self) -> set[str]:
         """The names of all adapters."""
@@ -297,7 +297,7 @@ def parse(setup: Any) -> Composition | None:
     A name; a list, which is a stack; a list in it, which is a fusion; or a composition. Raises
     AdapterError for what may not be nested, for a composition that is too deep, and for the rest.
     """
-    tree = _parse(setup, 0)
+    tree: Composition | None = _parse(setup, 0)
     if isinstance(tree, str):
         tree = Stack(tree)
     if tree is not None:

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distilbert.errors import InputError
-from distilbert.layout import Packed, Read
+from distilbert.flow import Flow
+from distilbert.layout import Packed
+from distilbert.model.encoder import Encoded
 from distilbert.model.for_tasks import ForTask
 from distilbert.model.pretrained import DistilBertPreTrainedModel
+from distilbert.model.stream import Wanted
 
 Rows = Iterable[Sequence[int]]
 Progress = Callable[[int], None]
@@ -118,24 +121,28 @@ class Session:
             tokens += len(rows[row])
         yield batch
 
-    def _encode(self, ids: Tensor, layout: Packed, read: Read | None = None) -> Tensor:
-        return self.model.base_model.encode(ids, layout, read).hidden
+    def _encode(self, ids: Tensor, layout: Packed, wanted: Wanted | None = None) -> Encoded:
+        return self.model.base_model.encode(ids, self._flow(layout), wanted)
+
+    def _flow(self, layout: Packed) -> Flow:
+        return Flow(layout, plan=self.model.adapters_config.active)
 
     def _hidden(self, ids: Tensor, layout: Packed) -> Found:
-        return self._encode(ids, layout), layout.lengths
+        return self._encode(ids, layout).own(), layout.lengths
 
     def _means(self, ids: Tensor, layout: Packed) -> Found:
-        return layout.means(self._encode(ids, layout)), None
+        return layout.means(self._encode(ids, layout).own()), None
 
     def _logits(self, ids: Tensor, layout: Packed) -> Found:
         assert isinstance(self.model, ForTask)
         reads = self.model.task.reads
         if reads == "first":
-            return self.model.logits(self._encode(ids, layout, layout.read_first(ids))), None
+            return self.model.logits(self._encode(ids, layout, "first").hidden), None
         if reads == "tokens":
-            return self.model.logits(self._encode(ids, layout)), layout.lengths
-        read = layout.read(ids == self.tokenizer.mask_token_id)
-        return self.model.logits(self._encode(ids, layout, read)), read.counts
+            return self.model.logits(self._encode(ids, layout).own()), layout.lengths
+        encoded = self._encode(ids, layout, ids == self.tokenizer.mask_token_id)
+        undo = self.model.base_model.undo(self._flow(layout), encoded)
+        return self.model.logits(encoded.hidden, *(() if undo is None else (undo,))), encoded.counts
 
     def _checked(self, rows: Rows) -> list[list[int]]:
         """The rows as lists of ids. Raises InputError, naming the row that cannot be read."""

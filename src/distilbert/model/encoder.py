@@ -1,31 +1,51 @@
 """The encoder, and `DistilBertModel`, which users name."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from distilbert.adapters.manage import fusion_modules
+from distilbert.adapters.plan import Plan, by_rows, fused, repeated_tasks
+from distilbert.adapters.registry import Adapters
+from distilbert.adapters.site import ROOT, HiddenState, Holder, Notes, Site, Slot, by_place
 from distilbert.config import DistilBertConfig
-from distilbert.errors import InputError
+from distilbert.errors import AdapterError, InputError
 from distilbert.flow import Flow
 from distilbert.layout import Layout, Padded, Read
+from distilbert.layout.tokens import starts_of
 from distilbert.model.inputs import check_head_mask, check_inputs, has_values
 from distilbert.model.layers import Block, Embeddings
 from distilbert.model.pretrained import DistilBertPreTrainedModel
+from distilbert.model.stream import Stream, Wanted
 from distilbert.outputs import BaseModelOutput
 
 
 class Encoded(NamedTuple):
-    """What the encoder computed.
+    """What the encoder computed, rows in the caller's order.
 
     hidden: (rows, columns, dim) of the last layer, or (tokens read, dim).
     hidden_states, attentions: of the layers, where the flow asks for them.
+    layout: How the rows lie that came out: their copies, and what prompts put in.
+    columns: How many columns the caller's padded rows have.
+    counts: How many tokens were read of each row, or None where none were chosen.
+    notes: What adapters noted, where the flow asks for it.
     """
 
     hidden: Tensor
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
+    layout: Layout
+    columns: int
+    counts: tuple[int, ...] | None = None
+    notes: Notes = ()
+
+    def own(self) -> Tensor:
+        """`hidden` without what prompts put in; tokens that were chosen are the caller's anyway."""
+        return self.hidden if self.counts else self.layout.own(self.hidden, self.columns)
 
 
 class Transformer(nn.Module):
@@ -40,31 +60,85 @@ class Transformer(nn.Module):
         """The block of this number, counted from 0."""
         return self.layer[layer]  # type: ignore[return-value]
 
-    def forward(self, x: Tensor, flow: Flow, read: Read | None = None) -> Encoded:
-        """x: embeddings (rows, columns, dim). With `read`, the last layer is of those tokens."""
-        states = [x] if flow.hidden_states else []
-        attentions: list[Tensor] = []
-        last = len(self.layer) - 1
-        if read is not None and (flow.hidden_states or flow.attentions):
+    def forward(self, stream: Stream) -> Encoded:
+        """All blocks, and the rows back in the caller's order.
+
+        The last block is computed for the wanted tokens alone, where no adapter needs the others.
+        """
+        flow = stream.flow
+        if stream.wanted is not None and (flow.hidden_states or flow.attentions):
             raise InputError(
                 "hidden states and attentions need every token, but the last layer is to be "
                 "computed for those read alone; ask for one or the other"
             )
-        for i, block in enumerate(self.layer):
-            wanted = read if i == last else None
-            if self.checkpointing is not None and self.training:
-                x, probabilities = checkpoint(block, x, flow, wanted, **self.checkpointing)
-            else:
-                x, probabilities = block(x, flow, wanted)
+        passed = [stream]
+        attentions: list[tuple[Stream, Tensor]] = []
+        notes: Notes = ()
+        read: Read | None = None
+        last = len(self.layer) - 1
+        for i in range(len(self.layer)):
+            if i == flow.plan.fork and flow.plan.copies > 1:
+                stream = stream.forked()
+            if i == last and not flow.plan.whole_last:
+                read = stream.read()
+            x, probabilities, more = self._block(i, stream, read)
+            stream = replace(stream, x=x)
+            notes += more
             if flow.hidden_states:  # kept only where asked for: they are most of the memory
-                states.append(x)
-            if flow.attentions:
-                attentions.append(probabilities)
+                passed.append(stream)
+            if probabilities is not None:
+                attentions.append((stream, probabilities))
+        if flow.plan.copies > 1 and flow.plan.fork > last:
+            stream = stream.forked()
+        hidden, counts, layout = _out(stream, read)
         return Encoded(
-            x,
-            tuple(states) if flow.hidden_states else None,
-            tuple(attentions) if flow.attentions else None,
+            hidden,
+            tuple(_hidden(s, stream) for s in passed) if flow.hidden_states else None,
+            tuple(_rows(s, p, stream) for s, p in attentions) if flow.attentions else None,
+            layout,
+            stream.columns,
+            counts,
+            notes,
         )
+
+    def _block(
+        self, layer: int, stream: Stream, read: Read | None
+    ) -> tuple[Tensor, Tensor | None, Notes]:
+        """One block, recomputed in the backward pass where that is asked for."""
+        block = self.layer[layer]
+        if self.checkpointing is None or not self.training:
+            return block(stream.x, stream.flow, read)  # type: ignore[no-any-return]
+        return checkpoint(block, stream.x, stream.flow, read, **self.checkpointing)  # type: ignore[no-any-return]
+
+
+def _out(stream: Stream, read: Read | None) -> tuple[Tensor, tuple[int, ...] | None, Layout]:
+    """The last layer in the caller's order, how much of it is each row's, and how rows lie."""
+    if stream.wanted is None:
+        plain = stream.settled()
+        return plain.x, None, plain.flow.layout
+    x = stream.x
+    if read is None:  # every token was computed
+        read = stream.read()
+        assert read is not None
+        x = read.take(x)
+    hidden, counts = stream.restored(x, read)
+    return hidden, counts, stream.given  # chosen tokens: nothing asks how their rows lie
+
+
+def _hidden(then: Stream, now: Stream) -> Tensor:
+    """An earlier layer in the caller's order, in as many copies as the last."""
+    plain = then.settled()
+    layout = plain.flow.layout
+    copies = now.flow.layout.count(now.x) // layout.count(plain.x)
+    return plain.x if copies == 1 else layout.repeat(plain.x, copies)
+
+
+def _rows(then: Stream, x: Tensor, now: Stream) -> Tensor:
+    """The same of what an earlier layer has for each row: (rows, …)."""
+    if then.order is not None:
+        x = x[then.order.argsort()]
+    copies = now.flow.layout.count(now.x) // len(x)
+    return x if copies == 1 else x.repeat(copies, *[1] * (x.ndim - 1))
 
 
 class DistilBertModel(DistilBertPreTrainedModel):
@@ -81,25 +155,50 @@ class DistilBertModel(DistilBertPreTrainedModel):
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
+        dim = config.dim
         self.embeddings = Embeddings(config)
         self.transformer = Transformer(config)
+        self.invertible_adapters = Slot(Site("invertible", ROOT, dim, dim))
+        self.prompt_tuning = Holder("prompt_tunings", Site("prompt", ROOT, dim, dim))
+        self.prefix_tuning = Holder("prefix_tunings", Site("prefixes", ROOT, dim, dim))
+        self.shared_parameters = Slot(Site("shared", ROOT, dim, dim))
+        self.own_adapters = Adapters(config.n_layers)
         self.post_init()
 
     def encode(
         self,
         ids: Tensor | None,
         flow: Flow | Layout,
-        read: Read | None = None,
+        wanted: Wanted | None = None,
         *,
         embeds: Tensor | None = None,
     ) -> Encoded:
         """One pass over rows in any layout: the inner entry, which checks nothing.
 
         ids: (rows, columns), or (tokens,) packed; `embeds`, (…, dim), may stand in for them.
-        With `read`, the last layer is computed for those tokens only: hidden is (tokens read, dim).
+        wanted: "first" for each row's first token, or booleans that lie as `ids`; the last layer
+        is then computed for those tokens alone where it can be: hidden is (tokens read, dim).
         """
         flow = flow if isinstance(flow, Flow) else Flow(flow)
-        return self.transformer(self.embeddings(ids, flow, embeds), flow, read)  # type: ignore[no-any-return]
+        stream = Stream.start(self.embeddings(ids, flow, embeds), flow, wanted)
+        if stream.flow.parts:
+            stream = self._enter(stream)
+        return self.transformer(stream)  # type: ignore[no-any-return]
+
+    def _enter(self, stream: Stream) -> Stream:
+        """What adapters do at the embeddings, and what they compute once for all layers."""
+        names = {name for part in stream.flow.parts for name in part.names}
+        shared = {n: m.values() for n, m in self.shared_parameters.items() if n in names}
+        prefixes = {n: m() for n, m in self.prefix_tuning.slot.items() if n in names}
+        flow = replace(stream.flow, shared=shared, prefixes=prefixes)
+        runs = [(part.tree, part.rows) for part in flow.parts]
+        numbers = None if stream.order is None else stream.order.tolist()
+        stream = replace(stream, flow=flow.divided(runs, numbers))
+        adapted = stream.flow.adapt(self.invertible_adapters, HiddenState(stream.x))
+        if adapted is not None:
+            stream = replace(stream, x=adapted[0])
+        prompts = stream.flow.prompts(self.prompt_tuning.slot)
+        return stream.prompted(prompts) if prompts else stream
 
     def forward(
         self,
@@ -112,6 +211,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
         return_dict: bool | None = None,
         *,
         position_ids: Tensor | None = None,
+        adapter_names: Any = None,
+        task_ids: Any = None,
+        output_adapter_gating_scores: bool = False,
+        output_adapter_fusion_attentions: bool = False,
     ) -> BaseModelOutput | tuple[Tensor, ...]:
         """Encodes a padded batch.
 
@@ -124,9 +227,16 @@ class DistilBertModel(DistilBertPreTrainedModel):
             output_hidden_states: Also return the embeddings and each layer's output.
             return_dict: A `BaseModelOutput` (the default) or a plain tuple.
             position_ids: (rows or 1, columns); left out, the numbers of the columns.
+            adapter_names: The adapters of this call: a name, a list (a stack), a list of lists (a
+                fusion), a composition such as `PerRow([…])`; left out or None, the active ones;
+                [], none at all.
+            task_ids: (rows,) numbers or names of each row's task, where `MultiTask` acts.
+            output_adapter_gating_scores: Also return the gates of adapters.
+            output_adapter_fusion_attentions: Also return the attentions of adapter fusions.
 
         Raises:
             InputError: Shapes, types or values do not fit this model.
+            AdapterError: Adapters do not exist, or cannot be combined so.
         """
         flow = self.flow(
             input_ids,
@@ -136,8 +246,15 @@ class DistilBertModel(DistilBertPreTrainedModel):
             output_attentions,
             output_hidden_states,
             position_ids,
+            adapter_names,
+            task_ids,
+            output_adapter_gating_scores,
+            output_adapter_fusion_attentions,
         )
-        output = BaseModelOutput(*self.encode(input_ids, flow, embeds=inputs_embeds))
+        encoded = self.encode(input_ids, flow, embeds=inputs_embeds)
+        output = BaseModelOutput(
+            encoded.hidden, encoded.hidden_states, encoded.attentions, *reported(encoded, flow)
+        )
         return output if self.returns_dict(return_dict) else output.to_tuple()
 
     def flow(
@@ -149,8 +266,18 @@ class DistilBertModel(DistilBertPreTrainedModel):
         output_attentions: bool | None,
         output_hidden_states: bool | None,
         position_ids: Tensor | None,
+        adapter_names: Any = None,
+        task_ids: Any = None,
+        gates: bool = False,
+        fusions: bool = False,
+        choices: int = 1,
     ) -> Flow:
-        """Checks the arguments of a forward pass and says how it runs. Raises InputError."""
+        """Checks the arguments of a forward pass and says how it runs.
+
+        Where `choices` neighbouring rows belong together, adapters are named for all of them once.
+
+        Raises InputError or AdapterError.
+        """
         check_inputs(self.config, input_ids, attention_mask, inputs_embeds, position_ids)
         config = self.config
         flow = Flow(
@@ -161,12 +288,67 @@ class DistilBertModel(DistilBertPreTrainedModel):
                 else output_hidden_states
             ),
             attentions=config.output_attentions if output_attentions is None else output_attentions,
+            gates=gates,
+            fusions=fusions,
+            plan=self._plan(adapter_names, choices),
+            task_ids=repeated_tasks(task_ids, choices),
         )
         if head_mask is None:
             return flow
         check_head_mask(config, head_mask)
         every_layer = head_mask.to(self.dtype).expand(config.n_layers, config.n_heads)
         return replace(flow, head_mask=every_layer)
+
+    def _plan(self, adapter_names: Any, choices: int) -> Plan:
+        plan = self.plan(adapter_names)
+        if getattr(self, "_is_replica", False) and (plan.copies > 1 or by_rows(plan.setup)):
+            raise AdapterError(
+                f"{plan.setup!r} speaks of the rows of a whole batch, and DataParallel gives each "
+                "copy of the model a part of it; run one process for each device instead"
+            )
+        if self.training and plan.setup is not None:
+            self._cool(plan)
+        return plan.for_choices(choices)
+
+    def _cool(self, plan: Plan) -> None:
+        """Lets fusions with a temperature become sharper, once for each pass of training."""
+        for name in fused(plan.setup):
+            for _, fusion in fusion_modules(self, name):
+                fusion.cool()
+
+    def undo(self, flow: Flow, encoded: Encoded) -> Callable[[Tensor], Tensor] | None:
+        """What takes the invertible adapters of a pass back, before a language-model head's words.
+
+        Raises AdapterError where adapters together have no inverse.
+        """
+        if flow.plan.setup is None or not len(self.invertible_adapters):
+            return None
+        rows = encoded.layout.count(encoded.hidden) // flow.plan.copies
+        runs = flow.plan.runs(rows, flow.task_ids)
+        inverses = [self.own_adapters.inverse(tree) for tree, _ in runs]
+        sizes = encoded.layout.sizes([count for _, count in runs])
+        if encoded.counts is not None:
+            starts = starts_of([count for _, count in runs])
+            sizes = [
+                sum(encoded.counts[start : start + count])
+                for start, (_, count) in zip(starts, runs, strict=True)
+            ]
+
+        def undone(x: Tensor) -> Tensor:
+            parts = []
+            for names, part in zip(inverses, torch.split(x, sizes), strict=True):
+                for name in names:
+                    part = self.invertible_adapters[name].inverse(part)  # noqa: PLW2901
+                parts.append(part)
+            return torch.cat(parts)
+
+        return undone if any(inverses) else None
+
+
+def reported(encoded: Encoded, flow: Flow) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The gates and fusion attentions of a pass, where asked for: {name: {layer: {place: …}}}."""
+    gates = by_place(encoded.notes, "gates") if flow.gates else None
+    return gates, by_place(encoded.notes, "fusions") if flow.fusions else None
 
 
 def _real(mask: Tensor | None) -> Tensor | None:

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from distilbert.activations import ACTIVATIONS
 from distilbert.config import DistilBertConfig
 from distilbert.errors import ConfigError, InputError
 from distilbert.model import tasks
 from distilbert.model.encoder import DistilBertModel
-from distilbert.model.heads import answer
+from distilbert.model.heads import Undo, answer, repeated
 from distilbert.model.inputs import check_tensor
-from distilbert.model.layers import ACTIVATIONS, EPSILON, Linear
+from distilbert.model.layers import EPSILON, Linear
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.outputs import Output
 
@@ -50,6 +51,7 @@ class ForTask(DistilBertPreTrainedModel):
         output_hidden_states: bool | None,
         return_dict: bool | None,
         position_ids: Tensor | None,
+        adapters: tuple[Any, Any, bool, bool],
         choices: int = 0,
     ) -> Outputs:
         flow = self.distilbert.flow(
@@ -60,9 +62,13 @@ class ForTask(DistilBertPreTrainedModel):
             output_attentions,
             output_hidden_states,
             position_ids,
+            *adapters,
+            choices=choices or 1,
         )
         encoded = self.distilbert.encode(input_ids, flow, embeds=inputs_embeds)
-        output = answer(self, encoded, flow, labels, self.config, choices)
+        labels = repeated(labels, flow.plan.copies)
+        undo = self.distilbert.undo(flow, encoded) if self.task.reads == "masks" else None
+        output = answer(self, encoded, flow, labels, self.config, choices, undo)
         return output if self.returns_dict(return_dict) else output.to_tuple()
 
 
@@ -81,6 +87,10 @@ class ForLabels(ForTask):
         return_dict: bool | None = None,
         *,
         position_ids: Tensor | None = None,
+        adapter_names: Any = None,
+        task_ids: Any = None,
+        output_adapter_gating_scores: bool = False,
+        output_adapter_fusion_attentions: bool = False,
     ) -> Outputs:
         """The task's output; with labels, as the class describes them, also the loss."""
         return self._run(
@@ -93,6 +103,12 @@ class ForLabels(ForTask):
             output_hidden_states,
             return_dict,
             position_ids,
+            (
+                adapter_names,
+                task_ids,
+                output_adapter_gating_scores,
+                output_adapter_fusion_attentions,
+            ),
         )
 
 
@@ -143,10 +159,10 @@ class DistilBertForMaskedLM(ForLabels):
             projector.bias = nn.Parameter(bias, projector.bias.requires_grad)
             projector.out_features = len(table)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(…, dim) → (…, vocabulary)"""
+    def logits(self, hidden: Tensor, undo: Undo | None = None) -> Tensor:
+        """(…, dim) → (…, vocabulary); `undo` takes invertible adapters back before the words."""
         transformed = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
-        return self.vocab_projector(transformed)  # type: ignore[no-any-return]
+        return self.vocab_projector(transformed if undo is None else undo(transformed))  # type: ignore[no-any-return]
 
 
 class DistilBertForSequenceClassification(ForLabels):
@@ -222,6 +238,10 @@ class DistilBertForQuestionAnswering(ForTask):
         return_dict: bool | None = None,
         *,
         position_ids: Tensor | None = None,
+        adapter_names: Any = None,
+        task_ids: Any = None,
+        output_adapter_gating_scores: bool = False,
+        output_adapter_fusion_attentions: bool = False,
     ) -> Outputs:
         """start_positions, end_positions: (rows,) columns; those beyond the row carry no loss."""
         asked = start_positions is not None and end_positions is not None
@@ -235,6 +255,12 @@ class DistilBertForQuestionAnswering(ForTask):
             output_hidden_states,
             return_dict,
             position_ids,
+            (
+                adapter_names,
+                task_ids,
+                output_adapter_gating_scores,
+                output_adapter_fusion_attentions,
+            ),
         )
 
 
@@ -303,6 +329,10 @@ class DistilBertForMultipleChoice(ForLabels):
         return_dict: bool | None = None,
         *,
         position_ids: Tensor | None = None,
+        adapter_names: Any = None,
+        task_ids: Any = None,
+        output_adapter_gating_scores: bool = False,
+        output_adapter_fusion_attentions: bool = False,
     ) -> Outputs:
         """input_ids: (rows, choices, columns), as all inputs; labels: (rows,) the right choice."""
         for name, given in (("attention_mask", attention_mask), ("position_ids", position_ids)):
@@ -318,6 +348,12 @@ class DistilBertForMultipleChoice(ForLabels):
             output_hidden_states,
             return_dict,
             _flat(position_ids),
+            (
+                adapter_names,
+                task_ids,
+                output_adapter_gating_scores,
+                output_adapter_fusion_attentions,
+            ),
             choices,
         )
 

@@ -4,54 +4,20 @@ Shapes are written for padded rows, (rows, columns, dim); packed ones are (token
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distilbert.activations import ACTIVATIONS
+from distilbert.adapters.methods.fusion import Residual
+from distilbert.adapters.site import HiddenState, Holder, LinearState, Notes, Site, Slot
 from distilbert.config import DistilBertConfig
 from distilbert.flow import Flow
-from distilbert.layout import Attend, Read
+from distilbert.layout import Attend, Prefix, Read
 
 EPSILON = 1e-12  # of every layer norm, as in the published models
-
-
-def _gelu_tanh(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
-
-
-def _quick_gelu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(1.702 * x)
-
-
-def _relu2(x: Tensor) -> Tensor:
-    return F.relu(x).square()
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_accurate": _gelu_tanh,
-    "gelu_fast": _gelu_tanh,
-    "gelu_new": _gelu_tanh,
-    "gelu_python": F.gelu,
-    "gelu_pytorch_tanh": _gelu_tanh,
-    "leaky_relu": F.leaky_relu,
-    "linear": _identity,
-    "mish": F.mish,
-    "quick_gelu": _quick_gelu,
-    "relu": F.relu,
-    "relu2": _relu2,
-    "relu6": F.relu6,
-    "sigmoid": torch.sigmoid,
-    "silu": F.silu,
-    "swish": F.silu,
-    "tanh": torch.tanh,
-}
 
 
 class Linear(nn.Linear):
@@ -59,6 +25,34 @@ class Linear(nn.Linear):
 
     def reset_parameters(self) -> None:
         pass
+
+
+class AdaptedLinear(Linear):
+    """A projection with a slot beside it: q, k, v, out, lin1, lin2. x: (…, in) → (…, out)."""
+
+    def __init__(self, width: int, out: int, name: str, layer: int, **place: Any) -> None:
+        super().__init__(width, out, **place)
+        self.loras = Slot(Site(name, layer, width, out))
+
+    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+        if flow is None or not flow.parts:
+            return super().forward(x)
+        return self.noted(x, flow)[0]
+
+    def noted(self, x: Tensor, flow: Flow) -> tuple[Tensor, Notes]:
+        """The same, with what the adapters note of it."""
+        y = super().forward(x)
+        adapted = flow.adapt(self.loras, LinearState(x, y, x, self.weight, self.bias))
+        return (y, ()) if adapted is None else adapted
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, value in self.loras.plain.items():  # a merged adapter is saved beside, not within
+            destination[prefix + name] = value if keep_vars else value.detach()
+
+
+def _project(linear: AdaptedLinear, x: Tensor, flow: Flow) -> tuple[Tensor, Notes]:
+    return linear.noted(x, flow) if flow.noting and flow.parts else (linear(x, flow), ())
 
 
 def embedding(count: int, dim: int, padding: int | None = None) -> nn.Embedding:
@@ -99,24 +93,32 @@ class Embeddings(nn.Module):
 class Attention(nn.Module):
     """Self-attention of a block: x (rows, columns, dim) → the same."""
 
-    def __init__(self, config: DistilBertConfig, pruned: Iterable[int] = ()) -> None:
+    def __init__(
+        self, config: DistilBertConfig, layer: int = 0, pruned: Iterable[int] = ()
+    ) -> None:
         super().__init__()
+        self.layer = layer
         self.head_dim = config.dim // config.n_heads
         self.pruned_heads = frozenset(pruned)
         self.n_heads = config.n_heads - len(self.pruned_heads)
         inner = self.n_heads * self.head_dim
-        self.q_lin = Linear(config.dim, inner)
-        self.k_lin = Linear(config.dim, inner)
-        self.v_lin = Linear(config.dim, inner)
-        self.out_lin = Linear(inner, config.dim)
+        self.q_lin = AdaptedLinear(config.dim, inner, "q", layer)
+        self.k_lin = AdaptedLinear(config.dim, inner, "k", layer)
+        self.v_lin = AdaptedLinear(config.dim, inner, "v", layer)
+        self.out_lin = AdaptedLinear(inner, config.dim, "out", layer)
+        self.prefix_tuning = Holder("prefix_gates", Site("prefix", layer, config.dim, inner))
         self.dropout = config.attention_dropout
 
     def forward(
-        self, x: Tensor, flow: Flow, layer: int, read: Read | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, x: Tensor, flow: Flow, read: Read | None = None
+    ) -> tuple[Tensor, Tensor | None, Notes]:
         """The context of every token, or of those read, and the probabilities if asked for."""
-        q = self.q_lin(x if read is None else read.take(x))  # (rows, columns, heads × width)
-        k, v = self.k_lin(x), self.v_lin(x)
+        asking = flow if read is None else flow.reading(read)
+        # each (rows, columns, heads × width)
+        q, q_notes = _project(self.q_lin, x if read is None else read.take(x), asking)
+        k, k_notes = _project(self.k_lin, x, flow)
+        v, v_notes = _project(self.v_lin, x, flow)
+        prefixes, prefix_notes = self._prefixes(x, flow)
         context, probabilities = flow.layout.attend(
             q,
             k,
@@ -124,12 +126,21 @@ class Attention(nn.Module):
             Attend(
                 self.n_heads,
                 self.dropout if self.training else 0.0,
-                None if flow.head_mask is None else flow.head_mask[layer],
+                None if flow.head_mask is None else flow.head_mask[self.layer],
                 flow.attentions,
             ),
             read,
+            prefixes,
         )
-        return self.out_lin(context), probabilities
+        out, out_notes = _project(self.out_lin, context, asking)
+        return out, probabilities, q_notes + k_notes + v_notes + prefix_notes + out_notes
+
+    def _prefixes(self, x: Tensor, flow: Flow) -> tuple[list[Prefix], Notes]:
+        if not flow.parts:
+            return [], ()
+        states, notes = flow.prefix(self.prefix_tuning.slot, x)
+        both = zip(states, flow.parts, strict=False)  # no states: nothing hangs here
+        return [Prefix(part.rows, state.keys, state.values) for state, part in both], notes
 
     def prune_heads(self, heads: Iterable[int]) -> None:
         """Removes heads, numbered as before any pruning; those already gone are passed over."""
@@ -145,11 +156,12 @@ class Attention(nn.Module):
         self.pruned_heads, self.n_heads = frozenset(gone), len(kept)
 
 
-def _cut(linear: Linear, index: Tensor, *, rows: bool) -> Linear:
+def _cut(linear: AdaptedLinear, index: Tensor, *, rows: bool) -> AdaptedLinear:
     """The layer with only the outputs (rows of its weight) or inputs (columns) at `index`."""
     weight = linear.weight[index] if rows else linear.weight[:, index]
     bias = linear.bias[index] if rows else linear.bias
-    small = Linear(weight.shape[1], weight.shape[0], device="meta")
+    site = linear.loras.site
+    small = AdaptedLinear(weight.shape[1], weight.shape[0], site.name, site.layer, device="meta")
     for name, old, value in (("weight", linear.weight, weight), ("bias", linear.bias, bias)):
         parameter = nn.Parameter(value.detach().clone(), requires_grad=old.requires_grad)
         setattr(small, name, parameter)
@@ -159,22 +171,24 @@ def _cut(linear: Linear, index: Tensor, *, rows: bool) -> Linear:
 class FeedForward(nn.Module):
     """Token by token: (…, dim) → (…, dim)."""
 
-    def __init__(self, config: DistilBertConfig) -> None:
+    def __init__(self, config: DistilBertConfig, layer: int = 0) -> None:
         super().__init__()
-        self.lin1 = Linear(config.dim, config.hidden_dim)
+        self.lin1 = AdaptedLinear(config.dim, config.hidden_dim, "lin1", layer)
         self.activation = ACTIVATIONS[config.activation]
-        self.lin2 = Linear(config.hidden_dim, config.dim)
+        self.lin2 = AdaptedLinear(config.hidden_dim, config.dim, "lin2", layer)
         self.dropout = nn.Dropout(config.dropout)
         self.chunk = config.chunk_size_feed_forward
 
-    def forward(self, x: Tensor, flow: Flow) -> Tensor:
-        if self.chunk:  # less memory at once, for the same numbers
-            return torch.cat([self._transform(part) for part in torch.split(x, self.chunk, -2)], -2)
-        return self._transform(x)
+    def forward(self, x: Tensor, flow: Flow) -> tuple[Tensor, Notes]:
+        if self.chunk and not flow.parts:  # less memory at once, for the same numbers
+            parts = [self._transform(part, flow)[0] for part in torch.split(x, self.chunk, -2)]
+            return torch.cat(parts, -2), ()
+        return self._transform(x, flow)
 
-    def _transform(self, x: Tensor) -> Tensor:
-        out: Tensor = self.dropout(self.lin2(self.activation(self.lin1(x))))
-        return out
+    def _transform(self, x: Tensor, flow: Flow) -> tuple[Tensor, Notes]:
+        inner, inner_notes = _project(self.lin1, x, flow)
+        out, notes = _project(self.lin2, self.activation(inner), flow)
+        return self.dropout(out), inner_notes + notes
 
 
 class Block(nn.Module):
@@ -182,19 +196,35 @@ class Block(nn.Module):
 
     def __init__(self, config: DistilBertConfig, layer: int) -> None:
         super().__init__()
-        self.layer = layer
-        self.attention = Attention(config, config.pruned_heads.get(layer, ()))
-        self.sa_layer_norm = nn.LayerNorm(config.dim, eps=EPSILON)
-        self.ffn = FeedForward(config)
-        self.output_layer_norm = nn.LayerNorm(config.dim, eps=EPSILON)
+        dim = config.dim
+        self.attention = Attention(config, layer, config.pruned_heads.get(layer, ()))
+        self.sa_layer_norm = nn.LayerNorm(dim, eps=EPSILON)
+        self.ffn = FeedForward(config, layer)
+        self.output_layer_norm = nn.LayerNorm(dim, eps=EPSILON)
+        self.attention_adapters = Residual(Site("mh_adapter", layer, dim, dim))
+        self.output_adapters = Residual(Site("output_adapter", layer, dim, dim))
+        self.reft_layer = Holder("refts", Site("reft", layer, dim, dim))
 
     def forward(
         self, x: Tensor, flow: Flow, read: Read | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """(rows, columns, dim) → the same and attention probabilities; of the tokens read alone."""
-        attended, probabilities = self.attention(x, flow, self.layer, read)
-        x = self.sa_layer_norm(attended + (x if read is None else read.take(x)))
-        return self.output_layer_norm(self.ffn(x, flow) + x), probabilities
+    ) -> tuple[Tensor, Tensor | None, Notes]:
+        """(rows, columns, dim) → the same, attention probabilities and notes of adapters.
+
+        With `read`, of those tokens alone.
+        """
+        attended, probabilities, notes = self.attention(x, flow, read)
+        if read is not None:
+            x, flow = read.take(x), flow.reading(read)
+        x, more = self.attention_adapters(attended, x, self.sa_layer_norm, flow)
+        notes += more
+        out, more = self.ffn(x, flow)
+        notes += more
+        x, more = self.output_adapters(out, x, self.output_layer_norm, flow)
+        notes += more
+        if flow.parts:
+            adapted = flow.adapt(self.reft_layer.slot, HiddenState(x))
+            x = x if adapted is None else adapted[0]
+        return x, probabilities, notes
 
 
 def initialise(module: nn.Module, name: str, spread: float) -> None:

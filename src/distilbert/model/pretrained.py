@@ -12,6 +12,7 @@ from distilbert.config import DistilBertConfig
 from distilbert.errors import ConfigError, InputError
 from distilbert.files.checkpoint import load_pretrained, save_pretrained
 from distilbert.model import resize
+from distilbert.model.adapted import Adapted
 from distilbert.model.layers import initialise, sinusoids
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from distilbert.model.encoder import DistilBertModel
 
 
-class DistilBertPreTrainedModel(nn.Module):
+class DistilBertPreTrainedModel(Adapted):
     """Base of the model classes. A subclass builds its layers, then calls `post_init()`."""
 
     config_class = DistilBertConfig
@@ -260,6 +261,7 @@ class DistilBertPreTrainedModel(nn.Module):
             config.update({"pruned_heads": {layer: sorted(heads) for layer, heads in gone.items()}})
         except (AttributeError, ConfigError, TypeError) as error:
             raise InputError(f"heads_to_prune is {heads_to_prune!r}: {error}") from None
+        self.base_model.adapters_config.check_pruning(gone)
         for layer, heads in config.pruned_heads.items():
             self.base_model.transformer.block(layer).attention.prune_heads(heads)
         self.config.pruned_heads = config.pruned_heads

@@ -1,0 +1,343 @@
+"""Which adapters a model has, which are active, and whether a composition of them can run."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from distilbert.adapters.composition import (
+    Average,
+    Composition,
+    Fuse,
+    Parallel,
+    Split,
+    Stack,
+    copies,
+    names,
+    parse,
+)
+from distilbert.adapters.configs import (
+    AdapterConfig,
+    AdapterFusionConfig,
+    BnConfig,
+    LoRAConfig,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    ReftConfig,
+    members,
+    preset_name,
+)
+from distilbert.adapters.plan import Plan
+from distilbert.adapters.site import Site
+from distilbert.errors import AdapterError
+
+_FORBIDDEN = frozenset(dir(nn.ModuleDict()))
+
+
+def check_name(name: Any, what: str = "an adapter") -> str:
+    """Raises AdapterError unless a module can have this name."""
+    if not isinstance(name, str) or not name or "." in name or "\0" in name or "/" in name:
+        raise AdapterError(
+            f"{name!r} is no name for {what}; allowed: a text without dots, slashes and NUL, as it "
+            "becomes part of the names of weights and files"
+        )
+    if name in _FORBIDDEN:
+        raise AdapterError(
+            f"{what} cannot be called {name!r}: modules of PyTorch have an attribute of that name; "
+            "choose another, or load it under another with load_as"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class FusionEntry:
+    """A fusion: which adapters, and how."""
+
+    adapters: tuple[str, ...]
+    config: AdapterFusionConfig
+
+
+class Adapters(Collection[str]):
+    """The adapters of a model by name, with what is active by default. Part of the encoder.
+
+    configs: From name to configuration. sites: Where each hangs. fusions: By name.
+    active: What runs where a call names no adapters.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.configs: dict[str, AdapterConfig] = {}
+        self.sites: dict[str, tuple[Site, ...]] = {}
+        self.fusions: dict[str, FusionEntry] = {}
+        self.active = Plan()
+        self.merged: str | None = None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.configs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.configs)
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    @property
+    def adapters(self) -> dict[str, str]:
+        """From name to the name of a preset, or of the method where it is none."""
+        return {
+            name: preset_name(config) or type(config).__name__
+            for name, config in self.configs.items()
+        }
+
+    @property
+    def active_setup(self) -> Composition | None:
+        """The composition that runs where a call names no adapters."""
+        return self.active.setup
+
+    @property
+    def skip_layers(self) -> list[int] | None:
+        """The layers in which the active adapters do not act."""
+        return sorted(self.active.skip_layers) or None
+
+    def get(self, adapter_name: str) -> AdapterConfig | None:
+        """The configuration of an adapter, or None."""
+        return self.configs.get(adapter_name)
+
+    def require(self, name: Any) -> AdapterConfig:
+        """The configuration of an adapter. Raises AdapterError if there is none of this name."""
+        if not isinstance(name, str) or name not in self.configs:
+            raise AdapterError(
+                f"no adapter {name!r}; this model has {sorted(self.configs)}; call add_adapter or "
+                "load_adapter first"
+            )
+        return self.configs[name]
+
+    def check_pruning(self, layers: Iterable[int]) -> None:
+        """Raises AdapterError if adapters hang in one of the layers, whose sizes they have."""
+        for name, sites in self.sites.items():
+            held = sorted({s.layer for s in sites} & {*layers})
+            prefixes = any(site.name == "prefix" for site in sites)
+            if held or prefixes:
+                raise AdapterError(
+                    f"heads of layers {sorted(layers)} cannot be pruned: the adapter {name!r} "
+                    f"hangs in {f'layers {held}' if held else 'all layers'}, and has the sizes of the "
+                    "whole layers; delete_adapter first, and add it after pruning"
+                )
+
+    # Plans -----------------------------------------------------------------------------------
+
+    def plan(self, setup: Any, skip_layers: Iterable[int] | None = None) -> Plan:
+        """A composition, checked and ready to run on this model.
+
+        Raises AdapterError if its adapters do not exist, or cannot be combined so.
+        """
+        tree = parse(setup)
+        skipped = _layers(skip_layers, self.depth)
+        if tree is None:
+            return Plan(None, skipped)
+        for name in names(tree):
+            self.require(name)
+        self._check_merged(tree)
+        self._check(tree)
+        return Plan(
+            tree, skipped, copies(tree), self._fork(tree, skipped), self._whole_last(tree, skipped)
+        )
+
+    def _check_merged(self, tree: Composition) -> None:
+        if self.merged is not None and names(tree) != [self.merged]:
+            raise AdapterError(
+                f"{self.merged!r} is merged into the weights, so {tree!r} would run on top of it; "
+                "call reset_adapter() first"
+            )
+
+    def _check(self, node: Any) -> None:
+        """Raises AdapterError for what has no meaning for the methods of its adapters."""
+        if not isinstance(node, Composition):
+            return
+        match node:
+            case Fuse():
+                self._check_fuse(node)
+            case Split():
+                self._check_split(node)
+            case Average():
+                self._check_average(node)
+            case Stack():
+                self._check_stack(node)
+            case _:
+                if copies(node) > 1 and any(copies(c) not in (1, copies(node)) for c in node):
+                    raise AdapterError(f"{node!r} makes different numbers of copies")
+        for child in node.children:
+            self._check(child)
+
+    def _check_fuse(self, node: Fuse) -> None:
+        for name in names(node):
+            for method in self.methods(name) - {"bottleneck"}:
+                raise AdapterError(
+                    f"{name!r} has {method}, which a fusion cannot attend to; Fuse takes "
+                    "bottleneck adapters (seq_bn, double_seq_bn, par_bn, compacter) alone"
+                )
+        if node.name not in self.fusions:
+            raise AdapterError(
+                f"no fusion {node.name!r}; this model has {sorted(self.fusions)}; call "
+                f"add_adapter_fusion({[_last(child) for child in node.children]}) first"
+            )
+
+    def _check_split(self, node: Split) -> None:
+        for name in names(node):
+            for method in self.methods(name) & {"prefixes", "a prompt", "ReFT"}:
+                raise AdapterError(
+                    f"{name!r} has {method}, which belongs to whole rows and not to some of their "
+                    "columns; Split takes bottleneck, LoRA and invertible adapters"
+                )
+
+    def _check_average(self, node: Average) -> None:
+        lengths = {self._prefixes(child) for child in node.children}
+        if len(lengths) > 1:
+            raise AdapterError(
+                f"{node!r} averages prefixes or prompts of unequal length {sorted(lengths)}; the "
+                "mean needs one length and place"
+            )
+        afters = {
+            member.original_ln_after
+            for name in names(node)
+            for member in members(self.configs[name])
+            if isinstance(member, BnConfig)
+        }
+        if len(afters) > 1:
+            raise AdapterError(
+                f"{node!r} averages adapters with original_ln_after and such without, whose "
+                "outputs are not of one kind; give all of them the same"
+            )
+
+    def _prefixes(self, child: Any) -> tuple[Any, ...]:
+        """What a child of an average puts into rows: lengths of prefixes and prompts."""
+        found: list[Any] = []
+        for name in names(child):
+            for member in members(self.configs[name]):
+                if isinstance(member, PrefixTuningConfig):
+                    found.append(("prefix", member.prefix_length, tuple(member.leave_out)))
+                elif isinstance(member, PromptTuningConfig):
+                    found.append(("prompt", member.prompt_length, member.combine))
+        return tuple(found)
+
+    def _check_stack(self, node: Stack) -> None:
+        counts = {copies(child) for child in node.children} - {1}
+        if len(counts) > 1:
+            raise AdapterError(f"{node!r} makes {sorted(counts)} copies of each row at once")
+        before: set[Site] = set()
+        for child in node.children:
+            here = {site for name in names(child) for site in self._low_rank(name)}
+            both = {site for site in here & before if site.width != site.out}
+            if both:
+                site = min(both, key=lambda site: site.layer)
+                raise AdapterError(
+                    f"{node!r} stacks LoRAs at {site.name!r} of layer {site.layer}, which changes "
+                    f"the width from {site.width} to {site.out}: what one says cannot be what the "
+                    "next reads; leave one of them out there, or average them"
+                )
+            before |= here
+
+    def _low_rank(self, name: str) -> set[Site]:
+        """The projections where an adapter adds a low-rank product, which stacks chain."""
+        adds = any(
+            isinstance(m, LoRAConfig) and m.composition_mode == "add"
+            for m in members(self.configs[name])
+        )
+        return {site for site in self.sites[name] if adds and site.name in _PROJECTIONS}
+
+    def methods(self, name: str) -> set[str]:
+        """What an adapter is made of, in words."""
+        found = {
+            word
+            for member in members(self.configs[name])
+            for kind, word in _METHODS
+            if isinstance(member, kind)
+        }
+        if any(site.name == "invertible" for site in self.sites.get(name, ())):
+            found.add("an invertible adapter")
+        return found
+
+    def _fork(self, tree: Composition, skipped: frozenset[int]) -> int:
+        """Before which layer copies of rows begin to differ."""
+        acting = [
+            site.layer if site.name in ("invertible", "prompt") else max(site.layer, 0)
+            for name in names(_parallel(tree))
+            for site in self.sites[name]
+            if site.name not in ("prefixes", "shared") and site.layer not in skipped
+        ]
+        return min(acting, default=self.depth)
+
+    def _whole_last(self, tree: Composition, skipped: frozenset[int]) -> str:
+        """Why the last layer needs every token of a row, or ""."""
+        last = self.depth - 1
+        if last in skipped:
+            return ""
+        if _holds(tree, Split):
+            return "Split counts columns"
+        for name in names(tree):
+            if not any(site.layer == last for site in self.sites[name]):
+                continue
+            for member in members(self.configs[name]):
+                if isinstance(member, ReftConfig):
+                    return f"the ReFT {name!r} counts positions"
+                if member.get("use_gating") or member.get("stochastic_depth"):
+                    return f"{name!r} has gates or drops rows"
+        return ""
+
+    def inverse(self, tree: Any) -> list[str]:
+        """The invertible adapters to undo before a language-model head, in order.
+
+        Raises AdapterError where there is no inverse.
+        """
+        if isinstance(tree, str):
+            return [tree] if "an invertible adapter" in self.methods(tree) else []
+        if isinstance(tree, Stack):
+            return [name for child in reversed(tree.children) for name in self.inverse(child)]
+        found = [name for name in names(tree) if self.inverse(name)]
+        if found:
+            raise AdapterError(
+                f"{tree!r} has the invertible adapters {found}, and what they become together has "
+                "no inverse, which a language-model head needs; use one of them, or a Stack"
+            )
+        return []
+
+
+_PROJECTIONS = ("q", "k", "v", "out", "lin1", "lin2")
+_METHODS: Sequence[tuple[type[AdapterConfig], str]] = (
+    (BnConfig, "bottleneck"),
+    (LoRAConfig, "LoRA"),
+    (PrefixTuningConfig, "prefixes"),
+    (PromptTuningConfig, "a prompt"),
+    (ReftConfig, "ReFT"),
+)
+
+
+def _last(child: Any) -> str:
+    return child.last() if isinstance(child, Composition) else child
+
+
+def _holds(tree: Any, kind: type) -> bool:
+    if isinstance(tree, kind):
+        return True
+    return isinstance(tree, Composition) and any(_holds(child, kind) for child in tree.children)
+
+
+def _parallel(tree: Any) -> Any:
+    """What differs between copies: all that stands inside a `Parallel`, or None."""
+    if isinstance(tree, Parallel):
+        return tree
+    if isinstance(tree, Composition):
+        found = [part for child in tree.children if (part := _parallel(child)) is not None]
+        return Stack(*found) if found else None
+    return None
+
+
+def _layers(given: Any, depth: int) -> frozenset[int]:
+    layers = list(given or ())
+    wrong = [i for i in layers if not isinstance(i, int) or not 0 <= i < depth]
+    if wrong:
+        raise AdapterError(
+            f"skip_layers holds {wrong[0]!r}; allowed: numbers of layers, 0 to {depth - 1}"
+        )
+    return frozenset(layers)

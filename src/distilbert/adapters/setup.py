@@ -1,0 +1,87 @@
+"""`AdapterSetup`: adapters for all calls inside a `with`, in this thread alone."""
+
+from contextvars import ContextVar, Token
+from threading import Lock
+from typing import Any
+
+import torch
+
+from distilbert.adapters.composition import parse
+from distilbert.errors import AdapterError
+
+_CURRENT: ContextVar["AdapterSetup | None"] = ContextVar("adapter_setup", default=None)
+_entered = 0  # how many setups are entered now, in any thread: what a compiler can see of them
+_counting = Lock()
+
+
+class AdapterSetup:
+    """Adapters, and heads, of all forward passes inside a `with` that name none themselves.
+
+    Other threads and tasks do not see it. Setups may stand inside each other; the innermost holds.
+
+    Args:
+        adapter_setup: What `adapter_names` of a forward pass takes; [] for no adapter.
+        head_setup: What `head` of a forward pass takes, for models with heads.
+        ignore_empty: Allow a setup without adapters, which then changes nothing.
+
+    >>> import torch
+    >>> from distilbert import DistilBertConfig, DistilBertModel
+    >>> config = DistilBertConfig(vocab_size=100, dim=24, hidden_dim=48, n_layers=2, n_heads=4)
+    >>> model = DistilBertModel(config).eval()
+    >>> model.add_adapter("a")
+    >>> with AdapterSetup("a"):
+    ...     outputs = model(torch.tensor([[2, 15, 3]]))
+    """
+
+    def __init__(
+        self, adapter_setup: Any, head_setup: Any = None, ignore_empty: bool = False
+    ) -> None:
+        self.adapter_setup = parse(adapter_setup)
+        self.head_setup = head_setup
+        self.ignore_empty = ignore_empty
+        self._tokens: list[Token[AdapterSetup | None]] = []
+
+    def __enter__(self) -> "AdapterSetup":
+        empty = self.ignore_empty and self.adapter_setup is None and self.head_setup is None
+        self._tokens.append(_CURRENT.set(_CURRENT.get() if empty else self))
+        _count(1)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _count(-1)
+        _CURRENT.reset(self._tokens.pop())
+
+    @classmethod
+    def get_context(cls) -> "AdapterSetup | None":
+        """The setup that holds here and now."""
+        return _CURRENT.get()
+
+    @classmethod
+    def get_context_adapter_setup(cls) -> Any:
+        """The composition that holds here and now, or None."""
+        found = cls.get_context()
+        return None if found is None else found.adapter_setup
+
+    @classmethod
+    def get_context_head_setup(cls) -> Any:
+        """The heads that hold here and now, or None."""
+        found = cls.get_context()
+        return None if found is None else found.head_setup
+
+
+def current_setup() -> AdapterSetup | None:
+    """The setup that holds here and now. Raises AdapterError where a compiler cannot know it."""
+    if not torch.compiler.is_compiling():
+        return _CURRENT.get()
+    if _entered:
+        raise AdapterError(
+            "a compiled model cannot see AdapterSetup; pass adapter_names= to the call, or call "
+            "set_active_adapters before it"
+        )
+    return None
+
+
+def _count(change: int) -> None:
+    global _entered  # noqa: PLW0603
+    with _counting:
+        _entered += change

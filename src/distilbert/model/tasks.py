@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from distilbert.errors import InputError
-from distilbert.layout import Layout
 from distilbert.model.inputs import check_tensor, check_whole, has_values
 from distilbert.outputs import (
+    CausalLMOutput,
+    DependencyParsingOutput,
     MaskedLMOutput,
     MultipleChoiceModelOutput,
     Output,
@@ -19,6 +20,9 @@ from distilbert.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
+
+if TYPE_CHECKING:
+    from distilbert.model.encoder import Encoded
 
 IGNORED = -100  # the label of what carries no loss
 Reads = Literal["first", "tokens", "masks"]
@@ -39,18 +43,22 @@ class Task:
 
     reads: Which tokens the answer needs: the first of each row, every one, or the masked ones.
         The published forward pass computes every token all the same; inference computes these.
-    loss: (logits, labels, config) → scalar.
+    loss: (logits, labels, config) → scalar. Dependency parsing has two tensors of each.
     output: (loss, logits, hidden states, attentions) → what a forward pass returns.
     """
 
     name: str
     reads: Reads
-    loss: Callable[[Tensor, Any, Labelled], Tensor]
-    output: Callable[[Tensor | None, Tensor, Any, Any], Output]
+    loss: Callable[[Any, Any, Labelled], Tensor]
+    output: Callable[[Tensor | None, Any, Any, Any], Output]
 
-    def select(self, hidden: Tensor, layout: Layout) -> Tensor:
-        """What the head reads of the last layer: (rows, columns, dim) → itself or (rows, dim)."""
-        return layout.first(hidden) if self.reads == "first" else hidden
+    def select(self, encoded: "Encoded") -> Tensor:
+        """What the head reads of the last layer: (rows, columns, dim) or (rows, dim).
+
+        The first token may be one that a prompt put in; of the others, the caller's are read.
+        """
+        first = self.reads == "first"
+        return encoded.layout.first(encoded.hidden) if first else encoded.own()
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, config: Labelled) -> Tensor:
@@ -131,6 +139,43 @@ def span_output(
     return QuestionAnsweringModelOutput(loss, starts, ends, hidden_states, attentions)
 
 
+def parse_loss(
+    scores: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor], config: Labelled
+) -> Tensor:
+    """Cross entropy of what each word hangs on, plus that of what it is to the right one.
+
+    scores: (rows, words, 1 + words) and (rows, words, 1 + words, labels). labels: (rows, words)
+    each, what it hangs on (0 is the root, 1 the first word) and what it is to that; where the
+    first is negative, a word carries no loss. There may be fewer columns of them than words.
+    """
+    arcs, relations = scores
+    for name, given in zip(("labels_arcs", "labels_rels"), labels, strict=True):
+        check_whole(name, given)
+        rows, words = arcs.shape[:2]
+        if given.ndim != 2 or given.shape[0] != rows or given.shape[1] > words:
+            raise InputError(f"{name} have shape {tuple(given.shape)}; allowed: {(rows, words)}")
+    if labels[0].shape != labels[1].shape:
+        raise InputError(
+            f"labels_arcs have shape {tuple(labels[0].shape)} and labels_rels "
+            f"{tuple(labels[1].shape)}; allowed: one shape"
+        )
+    words = labels[0].shape[1]
+    places = torch.where(labels[0] < 0, IGNORED, labels[0])
+    kinds = torch.where(labels[0] < 0, IGNORED, labels[1])
+    chosen = places.clamp(0, arcs.shape[-1] - 1).long()[..., None, None]
+    chosen = chosen.expand(-1, -1, 1, relations.shape[-1])  # (rows, words, 1, labels)
+    of_arcs = cross_entropy(arcs[:, :words], places, config)
+    return of_arcs + cross_entropy(relations[:, :words].gather(2, chosen)[:, :, 0], kinds, config)
+
+
+def parse_output(
+    loss: Tensor | None, scores: tuple[Tensor, Tensor], hidden_states: Any, attentions: Any
+) -> DependencyParsingOutput:
+    """scores: of arcs, (rows, words, 1 + words), and of relations, (…, labels)"""
+    arcs, relations = scores
+    return DependencyParsingOutput(loss, relations, arcs, hidden_states, attentions)
+
+
 def _check_shares(logits: Tensor, labels: Tensor, kind: str) -> None:
     if labels.numel() != logits.numel():
         raise InputError(
@@ -146,3 +191,5 @@ SEQUENCE_CLASSIFICATION = Task(
 QUESTION_ANSWERING = Task("question-answering", "tokens", span_loss, span_output)
 TOKEN_CLASSIFICATION = Task("token-classification", "tokens", cross_entropy, TokenClassifierOutput)
 MULTIPLE_CHOICE = Task("multiple-choice", "first", cross_entropy, MultipleChoiceModelOutput)
+CAUSAL_LM = Task("text-generation", "tokens", cross_entropy, CausalLMOutput)
+DEPENDENCY_PARSING = Task("dependency-parsing", "tokens", parse_loss, parse_output)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distilbert.config import DistilBertConfig as DistilBertConfig
     from distilbert.engine.session import Session as Session
+    from distilbert.errors import AdapterError as AdapterError
     from distilbert.errors import ConfigError as ConfigError
     from distilbert.errors import DistilBertError as DistilBertError
     from distilbert.errors import FileError as FileError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         DistilBertForTokenClassification as DistilBertForTokenClassification,
     )
     from distilbert.model.pretrained import DistilBertPreTrainedModel as DistilBertPreTrainedModel
+    from distilbert.model.with_heads import DistilBertAdapterModel as DistilBertAdapterModel
+    from distilbert.model.with_heads import DistilBertModelWithHeads as DistilBertModelWithHeads
     from distilbert.pipelines import pipeline as pipeline
     from distilbert.text.fast import DistilBertTokenizerFast as DistilBertTokenizerFast
     from distilbert.text.tokenizer import DistilBertTokenizer as DistilBertTokenizer
@@ -38,6 +41,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "DistilBertConfig": "config",
     "DistilBertError": "errors",
+    "AdapterError": "errors",
     "ConfigError": "errors",
     "FileError": "errors",
     "InputError": "errors",
@@ -51,12 +55,14 @@ _HOMES = {
     "DistilBertForQuestionAnswering": "model.for_tasks",
     "DistilBertForTokenClassification": "model.for_tasks",
     "DistilBertForMultipleChoice": "model.for_tasks",
+    "DistilBertModelWithHeads": "model.with_heads",
+    "DistilBertAdapterModel": "model.with_heads",
     "Session": "engine.session",
     "pipeline": "pipelines",
 }
 _ROOMS = (
     *("errors", "settings", "config", "outputs", "layout", "flow"),
-    *("text", "files", "model", "engine", "pipelines", "cli"),
+    *("text", "adapters", "files", "model", "engine", "pipelines", "cli"),
 )
 
 __all__ = [*_HOMES]  # noqa: PLE0604

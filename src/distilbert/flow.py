@@ -77,9 +77,9 @@ class Flow:
         counts = [count for _, count in runs]
         if self.noting and len(runs) > 1 and numbers is None:
             numbers = range(sum(counts))
-        layouts, sizes = self.layout.parts(counts), self.layout.sizes(counts)
+        layouts: Sequence[Layout] = self.layout.parts(counts)
+        sizes = self.layout.sizes(counts)
         parts, start = [], 0
-        layout: Layout
         for (tree, rows), layout, size in zip(runs, layouts, sizes, strict=True):
             flow = replace(self, layout=layout, parts=())
             own = None if numbers is None else tuple(numbers[start : start + rows])

@@ -1,6 +1,8 @@
 """Adding, finding, training and removing adapters: loops over the slots of an encoder."""
 
+import copy
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from distilbert.adapters.configs import (
     AdapterConfig,
     AdapterFusionConfig,
     BnConfig,
+    check_places,
     members,
     resolve,
     resolve_fusion,
@@ -52,6 +55,24 @@ def registry(encoder: Any) -> Adapters:
     return found
 
 
+@contextmanager
+def all_or_nothing(encoder: Any) -> Iterator[None]:
+    """Puts adapters, fusions and what is active back as they were if what is done inside fails."""
+    own = registry(encoder)
+    kept = {name: copy.copy(value) for name, value in vars(own).items()}
+    holders: list[nn.ModuleDict] = [slot for _, slot, _ in slots(encoder)]
+    holders += [residual.adapter_fusion_layer for _, residual in residuals(encoder)]
+    hung = [(holder, dict(holder.items())) for holder in holders]
+    try:
+        yield
+    except BaseException:
+        vars(own).update(kept)
+        for holder, modules_before in hung:
+            holder.clear()
+            holder.update(modules_before)
+        raise
+
+
 # Adding ------------------------------------------------------------------------------------------
 
 
@@ -87,6 +108,7 @@ def add(encoder: Any, name: Any, config: Any, *, overwrite: bool = False) -> Non
             "first, or pass overwrite_ok=True"
         )
     resolved = resolve(config)
+    check_places(resolved, encoder.config.n_layers)
     ready = built(encoder, name, resolved)
     if name in own:
         delete(encoder, name)

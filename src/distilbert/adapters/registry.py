@@ -121,9 +121,16 @@ class Adapters(Collection[str]):
             if held or prefixes:
                 raise AdapterError(
                     f"heads of layers {sorted(layers)} cannot be pruned: the adapter {name!r} "
-                    f"hangs in {f'layers {held}' if held else 'all layers'}, and has the sizes of the "
-                    "whole layers; delete_adapter first, and add it after pruning"
+                    f"hangs in {f'layers {held}' if held else 'all layers'}, and has the sizes of "
+                    "the whole layers; delete_adapter first, and add it after pruning"
                 )
+
+    def fuse(self, name: str) -> Fuse:
+        """The composition that runs a fusion. Raises AdapterError if there is none of this name."""
+        if name not in self.fusions:
+            raise AdapterError(f"no fusion {name!r}; this model has {sorted(self.fusions)}")
+        adapters = self.fusions[name].adapters
+        return Fuse(*adapters, name=None if name == ",".join(adapters) else name)
 
     # Plans -----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from distilbert.adapters import arithmetic, manage, merge
 from distilbert.adapters.composition import Composition, Fuse
 from distilbert.adapters.configs import AdapterConfig, resolve
+from distilbert.adapters.older import without_type
 from distilbert.adapters.plan import Plan
 from distilbert.adapters.registry import Adapters
 from distilbert.adapters.setup import current_setup
@@ -50,6 +51,7 @@ class Adapted(nn.Module):
 
     # Which there are -------------------------------------------------------------------------
 
+    @without_type
     def add_adapter(
         self,
         adapter_name: str,

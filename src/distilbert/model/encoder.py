@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from distilbert.adapters import transfer
 from distilbert.adapters.manage import fusion_modules
 from distilbert.adapters.plan import Plan, by_rows, fused, repeated_tasks
 from distilbert.adapters.registry import Adapters
@@ -164,6 +165,9 @@ class DistilBertModel(DistilBertPreTrainedModel):
         self.shared_parameters = Slot(Site("shared", ROOT, dim, dim))
         self.own_adapters = Adapters(config.n_layers)
         self.post_init()
+        described = getattr(config, "adapters", None)
+        if described is not None:
+            transfer.restore(self, described)
 
     def encode(
         self,
@@ -188,8 +192,9 @@ class DistilBertModel(DistilBertPreTrainedModel):
     def _enter(self, stream: Stream) -> Stream:
         """What adapters do at the embeddings, and what they compute once for all layers."""
         names = {name for part in stream.flow.parts for name in part.names}
-        shared = {n: m.values() for n, m in self.shared_parameters.items() if n in names}
-        prefixes = {n: m() for n, m in self.prefix_tuning.slot.items() if n in names}
+        slots: tuple[Any, Any] = self.shared_parameters, self.prefix_tuning.slot
+        shared = {name: slots[0][name].values() for name in names if name in slots[0]}
+        prefixes = {name: slots[1][name]() for name in names if name in slots[1]}
         flow = replace(stream.flow, shared=shared, prefixes=prefixes)
         runs = [(part.tree, part.rows) for part in flow.parts]
         numbers = None if stream.order is None else stream.order.tolist()
@@ -334,11 +339,13 @@ class DistilBertModel(DistilBertPreTrainedModel):
                 for start, (_, count) in zip(starts, runs, strict=True)
             ]
 
+        adapters: Any = self.invertible_adapters
+
         def undone(x: Tensor) -> Tensor:
             parts = []
             for names, part in zip(inverses, torch.split(x, sizes), strict=True):
                 for name in names:
-                    part = self.invertible_adapters[name].inverse(part)  # noqa: PLW2901
+                    part = adapters[name].inverse(part)  # noqa: PLW2901
                 parts.append(part)
             return torch.cat(parts)
 

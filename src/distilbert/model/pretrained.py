@@ -12,7 +12,7 @@ from distilbert.config import DistilBertConfig
 from distilbert.errors import ConfigError, InputError
 from distilbert.files.checkpoint import load_pretrained, save_pretrained
 from distilbert.model import resize
-from distilbert.model.adapted import Adapted
+from distilbert.model.adapter_files import AdapterFiles
 from distilbert.model.layers import initialise, sinusoids
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from distilbert.model.encoder import DistilBertModel
 
 
-class DistilBertPreTrainedModel(Adapted):
+class DistilBertPreTrainedModel(AdapterFiles):
     """Base of the model classes. A subclass builds its layers, then calls `post_init()`."""
 
     config_class = DistilBertConfig

@@ -1,0 +1,296 @@
+"""Between an encoder and what files hold of it: weights of adapters and fusions, checked."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distilbert.adapters import manage
+from distilbert.adapters.configs import (
+    ADAPTERFUSION_CONFIG_MAP,
+    AdapterConfig,
+    AdapterFusionConfig,
+    ConfigUnion,
+    members,
+    preset_name,
+    resolve,
+    resolve_fusion,
+)
+from distilbert.adapters.foreign import rename, split_key
+from distilbert.adapters.registry import FusionEntry, check_name
+from distilbert.adapters.stored import MODEL_TYPE, StoredAdapter, StoredFusion
+from distilbert.errors import AdapterError
+
+logger = logging.getLogger("distilbert")
+
+
+def info_of(encoder: Any, model_class: str) -> dict[str, Any]:
+    """What a file says of the model that its adapter, fusion or head belongs to."""
+    return {
+        "hidden_size": encoder.config.dim,
+        "model_class": model_class,
+        "model_name": encoder.config.name_or_path,
+        "model_type": MODEL_TYPE,
+    }
+
+
+# Out ---------------------------------------------------------------------------------------------
+
+
+def stored_adapter(encoder: Any, name: str, model_class: str) -> StoredAdapter:
+    """An adapter as data; its tensors are those of the model. Raises AdapterError for none."""
+    config = manage.registry(encoder).require(name)
+    weights = {
+        f"{path}.{name}.{rest}": tensor.detach()
+        for path, _, module in manage.modules(encoder, name)
+        for rest, tensor in module.state_dict().items()
+    }
+    return StoredAdapter(name, config, info_of(encoder, model_class), weights)
+
+
+def stored_fusion(encoder: Any, name: str, model_class: str) -> StoredFusion:
+    """A fusion as data. Raises AdapterError if there is none of this name."""
+    own = manage.registry(encoder)
+    if name not in own.fusions:
+        raise AdapterError(f"no fusion {name!r}; this model has {sorted(own.fusions)}")
+    entry = own.fusions[name]
+    weights = {
+        f"{path}.{name}.{rest}": tensor.detach()
+        for path, fusion in manage.fusion_modules(encoder, name)
+        for rest, tensor in fusion.state_dict().items()
+    }
+    info = info_of(encoder, model_class)
+    return StoredFusion(name, entry.adapters, entry.config, info, weights)
+
+
+# In ----------------------------------------------------------------------------------------------
+
+
+def load_adapter(
+    encoder: Any,
+    stored: StoredAdapter,
+    name: str,
+    *,
+    leave_out: Sequence[int] | None = None,
+    strict: bool = True,
+) -> None:
+    """Adds a stored adapter under a name, in place of one that has it.
+
+    Raises AdapterError, and changes nothing, if it was made for another model, or, if `strict`,
+    where its weights are not exactly those that its configuration asks for.
+    """
+    check_name(name)
+    check_made_for(encoder, stored.info, f"the adapter {stored.name!r}")
+    weights = rename(stored.weights, stored.name, name)
+    config = stored.config
+    if leave_out:
+        config = _leaving_out(config, leave_out)
+        weights = {key: t for key, t in weights.items() if _layer(key) not in set(leave_out)}
+    ready = manage.built(encoder, name, config)
+    paths = {id(slot): path for path, slot, _ in manage.slots(encoder)}
+    parts = [(f"{paths[id(slot)]}.{name}", module) for slot, module in ready]
+    fill(parts, weights, f"the adapter {stored.name!r}", encoder, strict=strict)
+    if name in manage.registry(encoder):
+        manage.delete(encoder, name)
+    manage.hang(encoder, name, config, ready)
+
+
+def load_fusion(encoder: Any, stored: StoredFusion, name: str, *, strict: bool = True) -> None:
+    """Adds a stored fusion over adapters that are there. Raises AdapterError; see load_adapter."""
+    check_name(name, "a fusion")
+    check_made_for(encoder, stored.info, f"the fusion {stored.name!r}")
+    weights = rename(stored.weights, stored.name, name)
+    for adapter in stored.adapters:
+        manage.registry(encoder).require(adapter)
+    ready = manage.built_fusion(encoder, stored.adapters, stored.config)
+    parts = [
+        (f"{path}.adapter_fusion_layer.{name}", fusion)
+        for path, residual in manage.residuals(encoder)
+        for own, fusion in ready
+        if own is residual
+    ]
+    fill(parts, weights, f"the fusion {stored.name!r}", encoder, strict=strict)
+    for _, fusion in ready:
+        fusion.temperature = 1.0  # it has been trained
+    if name in manage.registry(encoder).fusions:
+        manage.delete_fusion(encoder, name)
+    manage.hang_fusion(encoder, name, FusionEntry(stored.adapters, stored.config), ready)
+
+
+def check_made_for(encoder: Any, info: Mapping[str, Any], what: str) -> None:
+    """Raises AdapterError if a file says that it belongs to another kind or width of model."""
+    kind = info.get("model_type", MODEL_TYPE)
+    if kind != MODEL_TYPE:
+        raise AdapterError(f"{what} was made for a {kind!r}; this model is a {MODEL_TYPE!r}")
+    width = info.get("hidden_size", encoder.config.dim)
+    if width != encoder.config.dim:
+        raise AdapterError(
+            f"{what} was made for a model of width {width!r}; this one's width is "
+            f"{encoder.config.dim}; load the model that it was trained with"
+        )
+
+
+def fill(
+    parts: Iterable[tuple[str, nn.Module]],
+    weights: Mapping[str, Tensor],
+    what: str,
+    encoder: Any,
+    *,
+    strict: bool,
+) -> None:
+    """Copies weights into modules that hang below paths; none of them is in the model yet.
+
+    Raises AdapterError if, `strict`, one is missing, left over or not finite, and always for one of
+    another shape.
+    """
+    left = dict(weights)
+    missing: list[str] = []
+    for path, module in parts:
+        for rest, own in module.state_dict().items():
+            key = f"{path}.{rest}"
+            if key not in left:
+                missing.append(key)
+                continue
+            value = left.pop(key)
+            _check_value(key, value, what)
+            if not _take(module, rest, value, own):
+                raise AdapterError(
+                    f"{what} does not fit: {key!r} has the shape {list(value.shape)} in the file "
+                    f"and {list(own.shape)} in this model"
+                )
+    problem = _mismatch(missing, list(left), what, encoder)
+    if problem and strict:
+        raise AdapterError(f"{problem}. Pass strict=False to load what fits all the same")
+    if problem:
+        logger.warning("%s", problem)
+
+
+def _take(module: nn.Module, rest: str, value: Tensor, own: Tensor) -> bool:
+    """Copies one weight into a module; False if it has no such shape."""
+    owner_path, _, name = rest.rpartition(".")
+    owner = module.get_submodule(owner_path)
+    take = getattr(owner, "take", None)
+    if take is not None and take(name, value):  # a method that knows several shapes of it
+        return True
+    if value.shape != own.shape:
+        return False
+    with torch.no_grad():
+        getattr(owner, name).copy_(value)
+    return True
+
+
+def _check_value(key: str, value: Tensor, what: str) -> None:
+    if not value.is_floating_point():
+        raise AdapterError(f"{what}: {key!r} holds {value.dtype} values; weights are floating")
+    if not bool(torch.isfinite(value).all()):
+        raise AdapterError(f"{what}: {key!r} is not finite (NaN or infinity); the file is damaged")
+
+
+def _mismatch(missing: list[str], left: list[str], what: str, encoder: Any) -> str:
+    depth = encoder.config.n_layers
+    deeper = [key for key in left if _layer(key) >= depth]
+    if deeper:
+        layers = max(_layer(key) for key in deeper) + 1
+        return f"{what} was made for a model of {layers} layers; this one has {depth}"
+    if missing and not left and _whole_layers(missing, depth):
+        return (
+            f"{what} was made for a model of fewer than {depth} layers: {missing[0]!r} is missing"
+        )
+    problems = []
+    if missing:
+        problems.append(f"{_listed(missing)} missing, so the model would keep random weights there")
+    if left:
+        problems.append(f"{_listed(left)} left over, with no place in the adapter's configuration")
+    return f"{what}: " + "; ".join(problems) if problems else ""
+
+
+def _whole_layers(missing: list[str], depth: int) -> bool:
+    """Whether what is missing is all of the last layers."""
+    layers = {_layer(key) for key in missing}
+    return min(layers) > 0 and layers == set(range(min(layers), depth))
+
+
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    return f"{', '.join(map(repr, keys[:4]))}{more} {'is' if len(keys) == 1 else 'are'}"
+
+
+def _layer(key: str) -> int:
+    """The number of the layer in a key, or -1."""
+    place = split_key(key)
+    parts = (place[0] if place else key).split(".")
+    found = parts[2] if parts[:2] == ["transformer", "layer"] and len(parts) > 2 else ""
+    return int(found) if found.isdigit() else -1
+
+
+def _leaving_out(config: AdapterConfig, layers: Sequence[int]) -> AdapterConfig:
+    """The configuration without these layers."""
+    parts = []
+    for member in members(config):
+        if "leave_out" not in member:
+            raise AdapterError(
+                f"leave_out={list(layers)} has no meaning for {type(member).__name__}, which "
+                "belongs to no single layer, or names its layers itself"
+            )
+        parts.append(member.replace(leave_out=sorted({*member["leave_out"], *layers})))
+    return ConfigUnion(*parts) if isinstance(config, ConfigUnion) else parts[0]
+
+
+# The configuration of a whole model --------------------------------------------------------------
+
+
+def described(encoder: Any) -> dict[str, Any] | None:
+    """The adapters and fusions of a model as its configuration file holds them; None for none."""
+    own = manage.registry(encoder)
+    if not own.configs:
+        return None
+    data: dict[str, dict[str, Any]] = {
+        "adapters": {},
+        "config_map": {},
+        "fusions": {},
+        "fusion_config_map": {},
+        "fusion_name_map": {},
+    }
+    for name, config in own.configs.items():
+        label = preset_name(config)
+        if label is None:
+            label = _digest(config)
+            data["config_map"][label] = config.to_dict()
+        data["adapters"][name] = label
+    for name, entry in own.fusions.items():
+        presets = [
+            key for key, preset in ADAPTERFUSION_CONFIG_MAP.items() if preset == entry.config
+        ]
+        label = presets[0] if presets else _digest(entry.config)
+        if not presets:
+            data["fusion_config_map"][label] = entry.config.to_dict()
+        data["fusions"][name] = label
+        data["fusion_name_map"][name] = list(entry.adapters)
+    return data
+
+
+def restore(encoder: Any, data: Any) -> None:
+    """Adds the adapters and fusions that a configuration file describes, with fresh weights.
+
+    Raises AdapterError for a description that is none.
+    """
+    if not isinstance(data, Mapping) or not isinstance(data.get("adapters", {}), Mapping):
+        raise AdapterError(
+            f"adapters of the configuration are {data!r:.100}; allowed: a dictionary"
+        )
+    maps = {key: data.get(key) or {} for key in ("config_map", "fusion_config_map")}
+    for name, label in data.get("adapters", {}).items():
+        manage.add(encoder, name, resolve(maps["config_map"].get(label, label)))
+    for name, label in (data.get("fusions") or {}).items():
+        adapters = (data.get("fusion_name_map") or {}).get(name) or str(name).split(",")
+        config: AdapterFusionConfig = resolve_fusion(maps["fusion_config_map"].get(label, label))
+        manage.add_fusion(encoder, list(adapters), config, name)
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    text = json.dumps(config.to_dict(), sort_keys=True)  # type: ignore[attr-defined]
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

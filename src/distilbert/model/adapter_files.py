@@ -1,0 +1,355 @@
+"""Adapters, fusions, heads and setups of a model in files: AdapterHub's folders, and PEFT's."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distilbert.adapters import manage, store, transfer
+from distilbert.adapters.composition import Composition, names
+from distilbert.adapters.older import without_type
+from distilbert.adapters.plan import fused
+from distilbert.adapters.store import StoredHead
+from distilbert.errors import AdapterError
+from distilbert.files.find import HUB_OPTIONS
+from distilbert.model.adapted import Adapted
+
+Place = str | os.PathLike[str]
+
+
+class AdapterFiles(Adapted):
+    """Reading and writing what `Adapted` has.
+
+    A place to read from is a folder, a hub id, a zip of a folder, or the URL of one. Files that are
+    missing weights, or have more than their configuration asks for, are refused.
+    """
+
+    # Adapters --------------------------------------------------------------------------------
+
+    def save_adapter(
+        self,
+        save_directory: Place,
+        adapter_name: str,
+        with_head: bool = True,
+        meta_dict: Mapping[str, Any] | None = None,
+        custom_weights_loaders: None = None,
+        use_safetensors: bool = True,
+        *,
+        peft: bool = False,
+    ) -> None:
+        """Writes one adapter into a folder, which is made where it is not there.
+
+        Args:
+            save_directory: The folder.
+            adapter_name: Of the adapter.
+            with_head: Write the head of the same name, or that of a fixed class, too.
+            meta_dict: More entries of `adapter_config.json`.
+            custom_weights_loaders: None; there are no others.
+            use_safetensors: Write safetensors rather than a pickled file.
+            peft: Write PEFT's files, for an adapter that is a LoRA alone.
+        """
+        _no_loaders(custom_weights_loaders)
+        stored = transfer.stored_adapter(self.base_model, adapter_name, type(self).__name__)
+        head = self._stored_head(adapter_name) if with_head else None
+        info = {**stored.info, **(meta_dict or {})}
+        stored = store.StoredAdapter(stored.name, stored.config, info, stored.weights, head)
+        if peft:
+            store.write_peft(save_directory, stored)
+        else:
+            store.write_adapter(save_directory, stored, safe=use_safetensors)
+
+    @without_type
+    def load_adapter(
+        self,
+        adapter_name_or_path: Place,
+        config: Any = None,
+        version: str | None = None,
+        model_name: str | None = None,
+        load_as: str | None = None,
+        with_head: bool = True,
+        custom_weights_loaders: None = None,
+        leave_out: Sequence[int] | None = None,
+        id2label: Mapping[int, str] | None = None,
+        set_active: bool = False,
+        use_safetensors: bool | None = None,
+        *,
+        strict: bool = True,
+        **where: Any,
+    ) -> str:
+        """Adds a stored adapter, in place of one of the same name, and returns its name.
+
+        Args:
+            adapter_name_or_path: A folder, a hub id, a zip, or the URL of one.
+            config: In place of the configuration in the file.
+            version: The revision of a hub repository.
+            model_name: Told by the file; without effect.
+            load_as: Another name.
+            with_head: Load its head too, where it has one and this class can hold it.
+            custom_weights_loaders: None; there are no others.
+            leave_out: Layers to leave without it.
+            id2label: Names of its head's labels, in place of those in the file.
+            set_active: Let it act in every call that names no other.
+            use_safetensors: Read only safetensors (True), or only pickled files (False).
+            strict: Refuse a file that lacks weights or holds more than it should.
+            **where: `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, ….
+
+        Raises:
+            FileError: Files are missing or damaged.
+            AdapterError: The adapter was made for another model, or its weights do not fit.
+        """
+        _no_loaders(custom_weights_loaders)
+        stored = store.read_adapter(
+            adapter_name_or_path,
+            config=config,
+            with_head=with_head,
+            use_safetensors=use_safetensors,
+            **_where(where, version),
+        )
+        name = load_as or stored.name
+        keep = self._checked_head(stored.head, name, id2label)
+        transfer.load_adapter(self.base_model, stored, name, leave_out=leave_out, strict=strict)
+        if keep is not None:
+            keep()
+        if set_active:
+            self.set_active_adapters(name)
+        return name
+
+    def save_all_adapters(
+        self,
+        save_directory: Place,
+        with_head: bool = True,
+        meta_dict: Mapping[str, Any] | None = None,
+        custom_weights_loaders: None = None,
+        use_safetensors: bool = True,
+    ) -> None:
+        """Writes every adapter into a folder of its name below `save_directory`."""
+        for name in self.adapters_config:
+            self.save_adapter(
+                Path(save_directory) / name,
+                name,
+                with_head,
+                meta_dict,
+                custom_weights_loaders,
+                use_safetensors,
+            )
+
+    # Fusions ---------------------------------------------------------------------------------
+
+    def save_adapter_fusion(
+        self,
+        save_directory: Place,
+        adapter_names: Any,
+        meta_dict: Mapping[str, Any] | None = None,
+        custom_weights_loaders: None = None,
+        with_head: bool | str = False,
+        use_safetensors: bool = True,
+    ) -> None:
+        """Writes a fusion; with_head names a head to write too, or is True for one of its name."""
+        _no_loaders(custom_weights_loaders)
+        own = self.adapters_config
+        known = isinstance(adapter_names, str) and adapter_names in own.fusions
+        name = adapter_names if known else manage.fusion_name(adapter_names)[0]
+        stored = transfer.stored_fusion(self.base_model, name, type(self).__name__)
+        head = self._stored_head(name if with_head is True else with_head) if with_head else None
+        info = {**stored.info, **(meta_dict or {})}
+        stored = store.StoredFusion(
+            stored.name, stored.adapters, stored.config, info, stored.weights, head
+        )
+        store.write_fusion(save_directory, stored, safe=use_safetensors)
+
+    def load_adapter_fusion(
+        self,
+        adapter_fusion_name_or_path: Place,
+        load_as: str | None = None,
+        custom_weights_loaders: None = None,
+        set_active: bool = False,
+        with_head: bool = True,
+        use_safetensors: bool | None = None,
+        *,
+        strict: bool = True,
+        **where: Any,
+    ) -> str:
+        """Adds a stored fusion, whose adapters must be there, and returns its name."""
+        _no_loaders(custom_weights_loaders)
+        stored = store.read_fusion(
+            adapter_fusion_name_or_path,
+            with_head=with_head,
+            use_safetensors=use_safetensors,
+            **_where(where),
+        )
+        name = load_as or stored.name
+        keep = self._checked_head(stored.head, name, None)
+        transfer.load_fusion(self.base_model, stored, name, strict=strict)
+        if keep is not None:
+            keep()
+        if set_active:
+            self.set_active_adapters(self.adapters_config.fuse(name))
+        return name
+
+    def save_all_adapter_fusions(
+        self,
+        save_directory: Place,
+        meta_dict: Mapping[str, Any] | None = None,
+        custom_weights_loaders: None = None,
+        use_safetensors: bool = True,
+    ) -> None:
+        """Writes every fusion into a folder of its name below `save_directory`."""
+        for name in self.adapters_config.fusions:
+            self.save_adapter_fusion(
+                Path(save_directory) / name,
+                name,
+                meta_dict,
+                custom_weights_loaders,
+                use_safetensors=use_safetensors,
+            )
+
+    # Setups ----------------------------------------------------------------------------------
+
+    def save_adapter_setup(
+        self,
+        save_directory: Place,
+        adapter_setup: Any,
+        head_setup: Any = None,
+        meta_dict: Mapping[str, Any] | None = None,
+        custom_weights_loaders: None = None,
+        use_safetensors: bool = True,
+    ) -> None:
+        """Writes a composition with its adapters and fusions, and heads, each in a folder below."""
+        tree = self.adapters_config.plan(adapter_setup).setup
+        if tree is None:
+            raise AdapterError("there is no setup to save; name an adapter or a composition")
+        heads = self._heads_of_setup(head_setup)
+        store.write_setup(save_directory, tree.to_dict(), _plain_heads(head_setup))
+        options: dict[str, Any] = {
+            "meta_dict": meta_dict,
+            "custom_weights_loaders": custom_weights_loaders,
+            "use_safetensors": use_safetensors,
+        }
+        for name in names(tree):
+            self.save_adapter(Path(save_directory) / name, name, with_head=False, **options)
+        for name in fused(tree):
+            self.save_adapter_fusion(Path(save_directory) / name, name, **options)
+        for name in heads:
+            self.save_head(Path(save_directory) / name, name or None, use_safetensors)
+
+    def load_adapter_setup(
+        self,
+        adapter_setup_name_or_path: Place,
+        version: str | None = None,
+        custom_weights_loaders: None = None,
+        set_active: bool = False,
+        use_safetensors: bool | None = None,
+        **where: Any,
+    ) -> tuple[Composition, Any]:
+        """Adds what `save_adapter_setup` wrote; the composition and the heads that it names."""
+        options = {**_where(where, version), "use_safetensors": use_safetensors}
+        found = store.read_setup(adapter_setup_name_or_path, **_where(where, version))
+        tree = Composition.from_dict(found.adapter_setup)
+        below = str(options.pop("subfolder", "") or "")
+        _no_loaders(custom_weights_loaders)
+        with manage.all_or_nothing(self.base_model):
+            for name in found.adapters:
+                place = _below(below, name)
+                self.load_adapter(
+                    adapter_setup_name_or_path, with_head=False, subfolder=place, **options
+                )
+            for name in found.fusions:
+                place = _below(below, name)
+                self.load_adapter_fusion(
+                    adapter_setup_name_or_path, with_head=False, subfolder=place, **options
+                )
+            plan = self.adapters_config.plan(tree)
+            for name in found.heads:
+                self.load_head(adapter_setup_name_or_path, subfolder=_below(below, name), **options)
+        if set_active:
+            self.set_active_adapters(plan.setup)
+        return tree, found.head_setup
+
+    # Heads -----------------------------------------------------------------------------------
+
+    def save_head(
+        self, save_directory: Place, head_name: str | None = None, use_safetensors: bool = True
+    ) -> None:
+        """Writes a head into a folder: that of this name, or the one of a fixed class."""
+        head = self._stored_head(head_name)
+        if head is None:
+            raise AdapterError(
+                f"{type(self).__name__} has no head {head_name!r} to save; "
+                "DistilBertModelWithHeads and the classes for tasks have heads"
+            )
+        store.write_head(save_directory, head, safe=use_safetensors)
+
+    def load_head(
+        self,
+        save_directory: Place,
+        load_as: str | None = None,
+        id2label: Mapping[int, str] | None = None,
+        use_safetensors: bool | None = None,
+        **where: Any,
+    ) -> str | None:
+        """Loads a head, in place of one of the same name, and returns its name.
+
+        A class for one task takes one whose layers and labels are its own.
+        """
+        stored = store.read_head(save_directory, use_safetensors=use_safetensors, **_where(where))
+        keep = self._checked_head(stored, load_as or stored.name, id2label)
+        if keep is None:
+            raise AdapterError(f"{type(self).__name__} has no place for a head")
+        keep()
+        return load_as or stored.name
+
+    def save_all_heads(self, save_directory: Place, use_safetensors: bool = True) -> None:
+        """Writes every head into a folder of its name below `save_directory`."""
+        for name in self._head_names():
+            self.save_head(Path(save_directory) / name, name, use_safetensors)
+
+    # What a class with heads says of them ----------------------------------------------------
+
+    def _head_names(self) -> list[str]:
+        return []
+
+    def _stored_head(self, name: Any) -> StoredHead | None:
+        """The head of this name as data; None where there is none."""
+        return None
+
+    def _checked_head(
+        self, stored: StoredHead | None, name: str | None, id2label: Mapping[int, str] | None
+    ) -> Any:
+        """What puts a stored head in place, checked before; None if this class has no place.
+
+        Raises AdapterError if it should have, and the head does not fit.
+        """
+        return None
+
+    def _heads_of_setup(self, head_setup: Any) -> list[str]:
+        """The names of the heads to write with a setup; "" for that of a fixed class."""
+        if head_setup is None:
+            return []
+        if isinstance(head_setup, Composition):
+            return names(head_setup)
+        return [head_setup] if isinstance(head_setup, str) else list(head_setup)
+
+
+def _no_loaders(given: Any) -> None:
+    if given:
+        raise AdapterError(
+            "custom_weights_loaders are given; allowed: None. Weights of one's own are saved with "
+            "torch or safetensors beside the adapter"
+        )
+
+
+def _where(options: Mapping[str, Any], version: str | None = None) -> dict[str, Any]:
+    unknown = sorted(options.keys() - HUB_OPTIONS)
+    if unknown:
+        raise AdapterError(
+            f"unknown options {unknown}; allowed beside the named: {sorted(HUB_OPTIONS)}"
+        )
+    return {**({} if version is None else {"revision": version}), **options}
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _plain_heads(head_setup: Any) -> Any:
+    return head_setup.to_dict() if isinstance(head_setup, Composition) else head_setup

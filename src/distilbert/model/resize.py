@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -45,28 +45,36 @@ def check_embeddings(table: object, config: "DistilBertConfig") -> None:
 
 
 def token_embeddings(model: "DistilBertPreTrainedModel", size: int, mean_resizing: bool) -> None:
-    """Resizes the embeddings of words and, where there is one, the projection to them."""
+    """Resizes the embeddings of words and, where there are any, the projections to them."""
     spread = model.config.initializer_range
 
     def fresh(old: Tensor, count: int) -> Tensor:
         return drawn_like(old, count) if mean_resizing else _normal(old, count, spread)
 
     words = model.get_input_embeddings()
-    projection = model.get_output_embeddings()
-    tied = projection is not None and projection.weight is words.weight
+    old = words.weight
     size = int(size)
-    words.weight = _resized(words.weight, size, fresh)
+    words.weight = _resized(old, size, fresh)
     words.num_embeddings = size
-    if projection is not None:
-        if tied:
+    for projection in _projections(model):
+        if projection.weight is old:
             projection.weight = words.weight
         else:
             projection.weight = _resized(projection.weight, size, fresh)
-        column = nn.Parameter(projection.bias.data[:, None], projection.bias.requires_grad)
-        column = _resized(column, size, drawn_like if mean_resizing else _zeros)
-        projection.bias = nn.Parameter(column.data[:, 0].clone(), column.requires_grad)
+        if projection.bias is not None:
+            column = nn.Parameter(projection.bias.data[:, None], projection.bias.requires_grad)
+            column = _resized(column, size, drawn_like if mean_resizing else _zeros)
+            projection.bias = nn.Parameter(column.data[:, 0].clone(), column.requires_grad)
         projection.out_features = size
     model.config.vocab_size = size
+
+
+def _projections(model: "DistilBertPreTrainedModel") -> list[nn.Linear]:
+    """Those of all heads, where a model has several, else that of its class."""
+    heads: Any = getattr(model, "heads", None)
+    every = [model] if heads is None else heads.values()
+    found = [each.get_output_embeddings() for each in every]
+    return [projection for projection in found if projection is not None]
 
 
 def position_embeddings(model: "DistilBertPreTrainedModel", size: int) -> None:

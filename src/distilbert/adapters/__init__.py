@@ -62,8 +62,10 @@ if TYPE_CHECKING:
     from distilbert.adapters.setup import AdapterSetup as AdapterSetup
     from distilbert.errors import AdapterError as AdapterError
     from distilbert.model.with_heads import DistilBertAdapterModel as DistilBertAdapterModel
-    from distilbert.model.with_heads import DistilBertModelWithHeads as AutoAdapterModel
+    from distilbert.model.with_heads import DistilBertModelWithHeads
     from distilbert.outputs import MultiHeadOutput as MultiHeadOutput
+
+    AutoAdapterModel = DistilBertModelWithHeads
 
 _COMPOSITION = (
     *("Average", "BatchSplit", "Fuse", "MultiTask", "Parallel", "PerRow", "Split", "Stack"),

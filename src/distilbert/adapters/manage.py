@@ -21,7 +21,7 @@ from distilbert.adapters.configs import (
     resolve_fusion,
 )
 from distilbert.adapters.methods.fusion import Fusion, Residual
-from distilbert.adapters.registry import Adapters, FusionEntry, check_name
+from distilbert.adapters.registry import Adapters, FusionEntry, Traits, check_name
 from distilbert.adapters.site import Slot
 from distilbert.errors import AdapterError
 
@@ -123,7 +123,7 @@ def hang(
     for slot, module in ready:
         slot[name] = module
     own.configs[name] = config
-    own.sites[name] = tuple(slot.site for slot, _ in ready)
+    own.traits[name] = Traits.of(name, config, tuple(slot.site for slot, _ in ready))
 
 
 def delete(encoder: Any, name: Any) -> None:
@@ -141,7 +141,7 @@ def delete(encoder: Any, name: Any) -> None:
     for _, slot, _ in slots(encoder):
         if name in slot:
             del slot[name]
-    del own.configs[name], own.sites[name]
+    del own.configs[name], own.traits[name]
     if name in names(own.active.setup):
         own.active = own.plan(None)
 

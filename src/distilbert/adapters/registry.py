@@ -58,17 +58,57 @@ class FusionEntry:
     config: AdapterFusionConfig
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What an adapter is made of, as far as plans must know it. Worked out once, when it is added.
+
+    sites: Where it hangs. methods: In words. low_rank: The projections where it adds a low-rank
+    product, which stacks chain. inserts: What it puts into rows. after: Whether its bottlenecks
+    leave the add-and-norm to be done. whole: Why it needs every token of a row, or "".
+    """
+
+    sites: tuple[Site, ...]
+    methods: frozenset[str]
+    low_rank: frozenset[Site]
+    inserts: tuple[Any, ...]
+    after: frozenset[bool]
+    whole: str
+
+    @staticmethod
+    def of(name: str, config: AdapterConfig, sites: tuple[Site, ...]) -> "Traits":
+        """Of an adapter of this configuration that hangs there."""
+        methods, inserts, after, whole, adds = set(), [], set(), "", False
+        for member in members(config):
+            methods |= {word for kind, word in _METHODS if isinstance(member, kind)}
+            if isinstance(member, BnConfig):
+                after.add(member.original_ln_after)
+            elif isinstance(member, LoRAConfig):
+                adds = adds or member.composition_mode == "add"
+            elif isinstance(member, PrefixTuningConfig):
+                inserts.append(("prefix", member.prefix_length, tuple(member.leave_out)))
+            elif isinstance(member, PromptTuningConfig):
+                inserts.append(("prompt", member.prompt_length, member.combine))
+            elif isinstance(member, ReftConfig):
+                whole = f"the ReFT {name!r} counts positions"
+            if member.get("use_gating") or member.get("stochastic_depth"):
+                whole = f"{name!r} has gates or drops rows"
+        if any(site.name == "invertible" for site in sites):
+            methods.add("an invertible adapter")
+        low_rank = frozenset(site for site in sites if adds and site.name in _PROJECTIONS)
+        return Traits(sites, frozenset(methods), low_rank, tuple(inserts), frozenset(after), whole)
+
+
 class Adapters(Collection[str]):
     """The adapters of a model by name, with what is active by default. Part of the encoder.
 
-    configs: From name to configuration. sites: Where each hangs. fusions: By name.
+    configs: From name to configuration. traits: What plans know of each. fusions: By name.
     active: What runs where a call names no adapters.
     """
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self.configs: dict[str, AdapterConfig] = {}
-        self.sites: dict[str, tuple[Site, ...]] = {}
+        self.traits: dict[str, Traits] = {}
         self.fusions: dict[str, FusionEntry] = {}
         self.active = Plan()
         self.merged: str | None = None
@@ -115,9 +155,9 @@ class Adapters(Collection[str]):
 
     def check_pruning(self, layers: Iterable[int]) -> None:
         """Raises AdapterError if adapters hang in one of the layers, whose sizes they have."""
-        for name, sites in self.sites.items():
-            held = sorted({s.layer for s in sites} & {*layers})
-            prefixes = any(site.name == "prefix" for site in sites)
+        for name, traits in self.traits.items():
+            held = sorted({s.layer for s in traits.sites} & {*layers})
+            prefixes = "prefixes" in traits.methods
             if held or prefixes:
                 raise AdapterError(
                     f"heads of layers {sorted(layers)} cannot be pruned: the adapter {name!r} "
@@ -179,7 +219,7 @@ class Adapters(Collection[str]):
 
     def _check_fuse(self, node: Fuse) -> None:
         for name in names(node):
-            for method in self.methods(name) - {"bottleneck"}:
+            for method in sorted(self.traits[name].methods - {"bottleneck"}):
                 raise AdapterError(
                     f"{name!r} has {method}, which a fusion cannot attend to; Fuse takes "
                     "bottleneck adapters (seq_bn, double_seq_bn, par_bn, compacter) alone"
@@ -192,41 +232,29 @@ class Adapters(Collection[str]):
 
     def _check_split(self, node: Split) -> None:
         for name in names(node):
-            for method in self.methods(name) & {"prefixes", "a prompt", "ReFT"}:
+            for method in sorted(self.traits[name].methods & {"prefixes", "a prompt", "ReFT"}):
                 raise AdapterError(
                     f"{name!r} has {method}, which belongs to whole rows and not to some of their "
                     "columns; Split takes bottleneck, LoRA and invertible adapters"
                 )
 
     def _check_average(self, node: Average) -> None:
-        lengths = {self._prefixes(child) for child in node.children}
-        if len(lengths) > 1:
+        inserts = {self._inserts(child) for child in node.children}
+        if len(inserts) > 1:
             raise AdapterError(
-                f"{node!r} averages prefixes or prompts of unequal length {sorted(lengths)}; the "
+                f"{node!r} averages prefixes or prompts of unequal length {sorted(inserts)}; the "
                 "mean needs one length and place"
             )
-        afters = {
-            member.original_ln_after
-            for name in names(node)
-            for member in members(self.configs[name])
-            if isinstance(member, BnConfig)
-        }
-        if len(afters) > 1:
+        after = {flag for name in names(node) for flag in self.traits[name].after}
+        if len(after) > 1:
             raise AdapterError(
                 f"{node!r} averages adapters with original_ln_after and such without, whose "
                 "outputs are not of one kind; give all of them the same"
             )
 
-    def _prefixes(self, child: Any) -> tuple[Any, ...]:
+    def _inserts(self, child: Any) -> tuple[Any, ...]:
         """What a child of an average puts into rows: lengths of prefixes and prompts."""
-        found: list[Any] = []
-        for name in names(child):
-            for member in members(self.configs[name]):
-                if isinstance(member, PrefixTuningConfig):
-                    found.append(("prefix", member.prefix_length, tuple(member.leave_out)))
-                elif isinstance(member, PromptTuningConfig):
-                    found.append(("prompt", member.prompt_length, member.combine))
-        return tuple(found)
+        return tuple([part for name in names(child) for part in self.traits[name].inserts])
 
     def _check_stack(self, node: Stack) -> None:
         counts = {copies(child) for child in node.children} - {1}
@@ -234,10 +262,10 @@ class Adapters(Collection[str]):
             raise AdapterError(f"{node!r} makes {sorted(counts)} copies of each row at once")
         before: set[Site] = set()
         for child in node.children:
-            here = {site for name in names(child) for site in self._low_rank(name)}
+            here = {site for name in names(child) for site in self.traits[name].low_rank}
             both = {site for site in here & before if site.width != site.out}
             if both:
-                site = min(both, key=lambda site: site.layer)
+                site = min(both, key=lambda site: (site.layer, site.name))
                 raise AdapterError(
                     f"{node!r} stacks LoRAs at {site.name!r} of layer {site.layer}, which changes "
                     f"the width from {site.width} to {site.out}: what one says cannot be what the "
@@ -245,35 +273,16 @@ class Adapters(Collection[str]):
                 )
             before |= here
 
-    def _low_rank(self, name: str) -> set[Site]:
-        """The projections where an adapter adds a low-rank product, which stacks chain."""
-        adds = any(
-            isinstance(m, LoRAConfig) and m.composition_mode == "add"
-            for m in members(self.configs[name])
-        )
-        return {site for site in self.sites[name] if adds and site.name in _PROJECTIONS}
-
-    def methods(self, name: str) -> set[str]:
-        """What an adapter is made of, in words."""
-        found = {
-            word
-            for member in members(self.configs[name])
-            for kind, word in _METHODS
-            if isinstance(member, kind)
-        }
-        if any(site.name == "invertible" for site in self.sites.get(name, ())):
-            found.add("an invertible adapter")
-        return found
-
     def _fork(self, tree: Composition, skipped: frozenset[int]) -> int:
         """Before which layer copies of rows begin to differ."""
-        acting = [
-            site.layer if site.name in ("invertible", "prompt") else max(site.layer, 0)
-            for name in names(_parallel(tree))
-            for site in self.sites[name]
-            if site.name not in ("prefixes", "shared") and site.layer not in skipped
-        ]
-        return min(acting, default=self.depth)
+        fork = self.depth
+        for name in names(_parallel(tree)):
+            for site in self.traits[name].sites:
+                if site.name in ("invertible", "prompt"):
+                    fork = -1
+                elif site.layer >= 0 and site.layer not in skipped:
+                    fork = min(fork, site.layer)
+        return fork
 
     def _whole_last(self, tree: Composition, skipped: frozenset[int]) -> str:
         """Why the last layer needs every token of a row, or ""."""
@@ -283,13 +292,9 @@ class Adapters(Collection[str]):
         if _holds(tree, Split):
             return "Split counts columns"
         for name in names(tree):
-            if not any(site.layer == last for site in self.sites[name]):
-                continue
-            for member in members(self.configs[name]):
-                if isinstance(member, ReftConfig):
-                    return f"the ReFT {name!r} counts positions"
-                if member.get("use_gating") or member.get("stochastic_depth"):
-                    return f"{name!r} has gates or drops rows"
+            traits = self.traits[name]
+            if traits.whole and any([s.layer == last for s in traits.sites]):  # noqa: C419  (traced)
+                return traits.whole
         return ""
 
     def inverse(self, tree: Any) -> list[str]:
@@ -298,7 +303,7 @@ class Adapters(Collection[str]):
         Raises AdapterError where there is no inverse.
         """
         if isinstance(tree, str):
-            return [tree] if "an invertible adapter" in self.methods(tree) else []
+            return [tree] if "an invertible adapter" in self.traits[tree].methods else []
         if isinstance(tree, Stack):
             return [name for child in reversed(tree.children) for name in self.inverse(child)]
         found = [name for name in names(tree) if self.inverse(name)]
@@ -334,10 +339,13 @@ def _parallel(tree: Any) -> Any:
     """What differs between copies: all that stands inside a `Parallel`, or None."""
     if isinstance(tree, Parallel):
         return tree
+    found: list[Any] = []
     if isinstance(tree, Composition):
-        found = [part for child in tree.children if (part := _parallel(child)) is not None]
-        return Stack(*found) if found else None
-    return None
+        for child in tree.children:
+            part = _parallel(child)
+            if part is not None:
+                found.append(part)
+    return Stack(*found) if found else None
 
 
 def _layers(given: Any, depth: int) -> frozenset[int]:

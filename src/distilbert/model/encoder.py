@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from distilbert.adapters import transfer
+from distilbert.adapters.composition import names
 from distilbert.adapters.manage import fusion_modules
 from distilbert.adapters.plan import Plan, by_rows, fused, repeated_tasks
 from distilbert.adapters.registry import Adapters
@@ -191,10 +192,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
 
     def _enter(self, stream: Stream) -> Stream:
         """What adapters do at the embeddings, and what they compute once for all layers."""
-        names = {name for part in stream.flow.parts for name in part.names}
+        acting = names(stream.flow.plan.setup)  # those of copies that fork later, too
         slots: tuple[Any, Any] = self.shared_parameters, self.prefix_tuning.slot
-        shared = {name: slots[0][name].values() for name in names if name in slots[0]}
-        prefixes = {name: slots[1][name]() for name in names if name in slots[1]}
+        shared = {name: slots[0][name].values() for name in acting if name in slots[0]}
+        prefixes = {name: slots[1][name]() for name in acting if name in slots[1]}
         flow = replace(stream.flow, shared=shared, prefixes=prefixes)
         runs = [(part.tree, part.rows) for part in flow.parts]
         numbers = None if stream.order is None else stream.order.tolist()
@@ -343,8 +344,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
 
         def undone(x: Tensor) -> Tensor:
             parts = []
-            for names, part in zip(inverses, torch.split(x, sizes), strict=True):
-                for name in names:
+            for acting, part in zip(inverses, torch.split(x, sizes), strict=True):
+                for name in acting:
                     part = adapters[name].inverse(part)  # noqa: PLW2901
                 parts.append(part)
             return torch.cat(parts)

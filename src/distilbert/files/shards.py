@@ -55,11 +55,11 @@ def write_weights(
     name = with_variant(SAFETENSORS if safetensors else PICKLED, variant)
     shards = _split(tensors, parse_size(max_shard_size))
     if len(shards) == 1:
-        _write(shards[0], stage / name, safetensors)
+        write_tensors(shards[0], stage / name, safetensors=safetensors)
         return [name]
     names = _shard_names(name, len(shards), beside)
     for shard, shard_name in zip(shards, names, strict=True):
-        _write(shard, stage / shard_name, safetensors)
+        write_tensors(shard, stage / shard_name, safetensors=safetensors)
     index = index_name(safetensors, variant)
     places = {
         key: place for shard, place in zip(shards, names, strict=True) for key in sorted(shard)
@@ -116,7 +116,8 @@ def _shard_names(name: str, count: int, beside: Path) -> list[str]:
     raise FileError(f"{str(beside)!r} holds too many old shards; remove them and save again")
 
 
-def _write(tensors: Mapping[str, Tensor], path: Path, safetensors: bool) -> None:
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, safetensors: bool) -> None:
+    """Write tensors into one file, none of them twice. Raises FileError if one cannot be saved."""
     ready: dict[str, Tensor] = {}
     seen: set[int] = set()
     for key, tensor in tensors.items():

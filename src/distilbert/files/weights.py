@@ -77,34 +77,42 @@ class Weights(Mapping[str, Tensor]):
 
 
 def open_weights(
-    source: Source, *, use_safetensors: bool | None = None, variant: str | None = None
+    source: Source,
+    *,
+    use_safetensors: bool | None = None,
+    variant: str | None = None,
+    files: tuple[str, str] = (SAFETENSORS, PICKLED),
 ) -> Weights:
     """The weights of a folder or repository.
 
     In order of preference: `model.safetensors`, its shards, `pytorch_model.bin`, its shards;
     `use_safetensors` leaves only the former two (True) or the latter two (False). With a `variant`
-    only files of that name (`model.fp16.safetensors`). Raises FileError if there are none, or if
-    one of them is damaged, hostile, or holds anything but plain tensors.
+    only files of that name (`model.fp16.safetensors`). `files` are other names for the two. Raises
+    FileError if there are none, or if one of them is damaged, hostile, or holds anything but plain
+    tensors.
     """
+    safe, pickled = files
     names = []
     if use_safetensors is not False:
-        names.append(SAFETENSORS)
+        names.append(safe)
     if not use_safetensors:
-        names.append(PICKLED)
+        names.append(pickled)
     for name in names:
-        read = _read_safetensors if name == SAFETENSORS else _read_pickled
+        read = _read_safetensors if name == safe else _read_pickled
         path = source.path(with_variant(name, variant))
         if path is not None:
             return read([check_readable(path)])
         index = source.path(with_variant(f"{name}.index.json", variant))
         if index is not None:
-            return _read_shards(source, index, safetensors=name == SAFETENSORS)
-    raise _no_weights(source, names, variant)
+            return _read_shards(source, index, safetensors=name == safe)
+    raise _no_weights(source, names, variant, files)
 
 
-def _no_weights(source: Source, names: list[str], variant: str | None) -> FileError:
+def _no_weights(
+    source: Source, names: list[str], variant: str | None, files: tuple[str, str]
+) -> FileError:
     looked = " or ".join(with_variant(name, variant) for name in names)
-    other = next((name for name in (SAFETENSORS, PICKLED, *_FOREIGN) if source.path(name)), None)
+    other = next((name for name in (*files, *_FOREIGN) if source.path(name)), None)
     if other in _FOREIGN:
         remedy = f"it has {other}, of another framework: convert it to safetensors first"
     elif other:

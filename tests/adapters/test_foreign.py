@@ -12,6 +12,7 @@ from adapter_folders import (
     bottleneck,
     by_hand,
     fusion,
+    head,
     same,
 )
 from distilbert.adapters.configs import (
@@ -24,10 +25,12 @@ from distilbert.adapters.configs import (
 from distilbert.adapters.store import (
     read_adapter,
     read_fusion,
+    read_head,
     rename,
     split_key,
     write_adapter,
     write_fusion,
+    write_head,
 )
 from distilbert.errors import AdapterError
 
@@ -149,6 +152,17 @@ def test_what_is_no_part_of_an_adapter_is_kept_so_that_a_loader_can_tell(tmp_pat
         *bottleneck("other"),
         "transformer.layer.0.ffn.lin1.weight",
     }
+
+
+def test_heads_and_fusions_of_longer_names_that_the_peer_saved_too_are_dropped(tmp_path):
+    longer = {"heads.ab.1.weight": torch.ones(2, 8), "heads.b.1.weight": torch.ones(2, 8)}
+    write_head(tmp_path / "h", head())
+    save_file({**head().weights, **longer}, tmp_path / "h" / "model_head.safetensors")
+    assert read_head(tmp_path / "h").weights.keys() == {"heads.a.1.weight", "heads.b.1.weight"}
+    write_fusion(tmp_path / "f", fusion())
+    both = {**fusion().weights, **fusion("a,b,c").weights}
+    save_file(both, tmp_path / "f" / "model_adapter_fusion.safetensors")
+    same(read_fusion(tmp_path / "f").weights, fusion().weights)
 
 
 # Older versions ----------------------------------------------------------------------------------

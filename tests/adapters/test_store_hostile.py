@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from adapter_folders import adapter, bottleneck, by_hand, fusion, head
+from adapter_folders import FIXED, adapter, bottleneck, by_hand, fusion, head
 from checkpoints import contents
 from distilbert.adapters.composition import Fuse, Stack
 from distilbert.adapters.configs import (
@@ -126,6 +126,22 @@ def test_they_are_refused_within_a_union_too(tmp_path):
     config["configs"][2]["r"] = 10**9
     by_hand(tmp_path, bottleneck("a"), config=config)
     refused(read_adapter, tmp_path, "says r 1000000000")
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("num_labels", 2**16), ("num_choices", 2**10), ("vocab_size", 2**20)]
+)
+def test_heads_of_impossible_sizes_are_refused(tmp_path, name, most):
+    write_head(tmp_path, head())
+    for size in (most, most + 1):
+        changed(tmp_path / "head_config.json", config={**head().config, name: size})
+        if size > most:
+            refused(read_head, tmp_path, f"says {name} {size}; allowed: at most {most}")
+        else:
+            assert read_head(tmp_path).config[name] == most
+    write_head(tmp_path, FIXED)
+    changed(tmp_path / "head_config.json", num_labels=10**9)
+    refused(read_head, tmp_path, "says num_labels 1000000000")
 
 
 @pytest.mark.parametrize("config", [None, 3, "lora", [], True])

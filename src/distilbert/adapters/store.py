@@ -201,6 +201,7 @@ def _read_head(source: Source, use_safetensors: bool | None) -> StoredHead:
             f"{str(path)!r} says config {config!r:.100}; allowed: an object with the settings of "
             "the head, or null for the head of a fixed class"
         )
+    check_numbers({"num_labels": info.get("num_labels")}, repr(str(path)))
     if config is not None:
         name = check_name(name, repr(str(path)))
         check_numbers(config, f"{str(path)!r}, under 'config',")

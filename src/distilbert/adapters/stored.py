@@ -92,21 +92,14 @@ def check_name(name: object, where: str) -> str:
     )
 
 
-_LARGEST = 2**14  # of anything that rows or columns of a weight are counted by
-_SIZES = frozenset(
-    {
-        "r",
-        "bottleneck_size",
-        "n_up_projection",
-        "phm_dim",
-        "phm_rank",
-        "prefix_length",
-        "prefix_positions",
-        "prompt_length",
-        "suffix_positions",
-        "rank_pattern",
-    }
-)
+_SIZES = {  # what rows or columns of a weight are counted by, and the most that is believed
+    **dict.fromkeys(("r", "rank_pattern", "n_up_projection", "phm_dim", "phm_rank"), 2**14),
+    **dict.fromkeys(("bottleneck_size", "prefix_length", "prompt_length"), 2**14),
+    **dict.fromkeys(("prefix_positions", "suffix_positions", "embedding_size"), 2**14),
+    **dict.fromkeys(("layers", "num_choices"), 2**10),
+    "num_labels": 2**16,
+    "vocab_size": 2**20,
+}
 _SHARES = frozenset({"reduction_factor", "inv_adapter_reduction_factor"})
 _SMALLEST = 1 / 16  # of a reduction factor; below 1 it widens
 _LARGEST_NUMBER = 2.0**63
@@ -123,7 +116,7 @@ def check_numbers(config: object, where: str, name: str = "", depth: int = 0) ->
     if depth > _DEEPEST:
         raise AdapterError(f"{where} nests too deeply; it is no configuration of an adapter")
     if isinstance(config, Mapping):
-        by_place = name in _SIZES | _SHARES  # a map from layers or modules to numbers
+        by_place = name in (*_SIZES, *_SHARES)  # a map from layers or modules to numbers
         for key, value in config.items():
             check_numbers(value, where, name if by_place else str(key), depth + 1)
     elif isinstance(config, (list, tuple)):
@@ -136,8 +129,8 @@ def check_numbers(config: object, where: str, name: str = "", depth: int = 0) ->
 def _check_number(number: float, where: str, name: str) -> None:
     if not (abs(number) <= _LARGEST_NUMBER and math.isfinite(number)):
         raise _out_of_range(where, name, number, "a number within ±2⁶³")
-    if name in _SIZES and abs(number) > _LARGEST:
-        raise _out_of_range(where, name, number, f"at most {_LARGEST}")
+    if abs(number) > _SIZES.get(name, math.inf):
+        raise _out_of_range(where, name, number, f"at most {_SIZES[name]}")
     if name in _SHARES and number < _SMALLEST:
         raise _out_of_range(where, name, number, f"at least {_SMALLEST}")
 

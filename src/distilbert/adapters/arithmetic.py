@@ -110,7 +110,8 @@ def _modules(slot: Slot, counts: Mapping[str, float]) -> list[tuple[nn.Module, f
 
 def _counts(given: Any, weights: Any, normalize: bool) -> dict[str, float]:
     """What each adapter counts; one that is named twice counts for both."""
-    if isinstance(given, str) or not isinstance(given, (Sequence, Mapping)) or not given:
+    listed = isinstance(given, (Sequence, Mapping)) and not isinstance(given, str)
+    if not listed or not given or not all(isinstance(name, str) for name in given):
         raise AdapterError(
             f"adapter_list is {given!r:.100}; allowed: a list of adapters' names, or a map from "
             "names to weights"
@@ -165,11 +166,11 @@ def _differences(one: AdapterConfig, other: AdapterConfig) -> list[tuple[str, An
     if methods[0] != methods[1]:
         return [("method", methods[0], methods[1])]
     return [
-        (key, mine, theirs)
+        (key, part[key], fellow[key])
         for part, fellow in zip(members(one), members(other), strict=True)
         for key in part
         if key not in _NO_MATTER and key not in part.unknown
-        if (mine := _setting(part, key)) != (theirs := _setting(fellow, key))
+        if _setting(part, key) != _setting(fellow, key)
     ]
 
 

@@ -44,7 +44,7 @@ def _orthonormal(weights: Terms) -> tuple[Tensor, Tensor]:
     """
     total = _sum(weights)
     left, lengths, right = torch.linalg.svd(total, full_matrices=False)
-    if lengths.min() < 1e-5 * sum(abs(count) for _, count in weights):
+    if lengths.min() <= 1e-5 * sum(abs(count) for _, count in weights):
         raise AdapterError(
             "the orthonormal projections of these adapters cancel out, so that none is nearest to "
             "their sum; give them other weights"

@@ -106,17 +106,16 @@ def routes(
     active: Any,
     known: Collection[str],
     rows: int,
-    adapters: Sequence[tuple[str | None, int]] = (),
+    adapters: Sequence[str | None] = (),
 ) -> list[Route]:
     """The heads of a pass: those that `head` names, else that of a row's adapter, else `active`.
 
-    rows: How many rows the batch has. adapters: For runs of neighbouring rows of what the encoder
-    gives (the batch, or each copy of it for `Parallel`), the name of the adapter whose head they
-    would have, and how many rows the run has; () where no adapter acts.
+    rows: How many rows the batch has. adapters: For each row of what the encoder gives (the batch,
+    or one copy of it after the other), the adapter whose head it would have; () where none acts.
 
     Raises AdapterError for names without a head, and for sizes that do not fit the batch.
     """
-    own = [name if name in known else None for name, count in adapters for _ in range(count)]
+    own = [name if name in known else None for name in adapters]
     copies = len(own) // rows if own else 1
     if head is None and not any(own):
         if not active:

@@ -157,14 +157,13 @@ class DistilBertModelWithHeads(NamedHeads):
         setup = current_setup()
         if head is None and setup is not None:
             head = setup.head_setup
-        runs: list[tuple[str | None, int]] = []
+        names: list[str | None] = []
         if flow.plan.setup is not None:
             follows = named or setup is not None or self._heads_of_adapters
-            runs = [
-                (head_of(tree) if follows else None, count // (batch.choices or 1))
-                for tree, count in flow.plan.runs(batch.size, flow.task_ids)
-            ]
-        return routes(head, self._active_head, [*self.heads], batch.rows, runs)
+            for tree, count in flow.plan.runs(batch.size, flow.task_ids):
+                names += [head_of(tree) if follows else None] * count
+        names = names[:: batch.choices or 1]  # the choices of a row take the same adapters
+        return routes(head, self._active_head, [*self.heads], batch.rows, names)
 
     def _check_heads(self, found: list[Route], batch: Batch, given: Mapping[str, Any]) -> None:
         """Raises InputError unless these heads can read this batch and take what is given."""

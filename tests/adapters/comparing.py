@@ -57,3 +57,11 @@ def projections(model, adapter):
         for at in (ffn.lin1, ffn.lin2):
             if adapter in at.loras:
                 yield (number, at.loras.site.name), at.loras[adapter]
+
+
+def deltas(model, adapter):
+    """What a LoRA adds to each matrix, its scale included."""
+    return {
+        site: module.scale * (module.lora_B @ module.lora_A).detach().double()
+        for site, module in projections(model, adapter)
+    }

@@ -9,6 +9,7 @@ from tests.adapters.comparing import (
     adapted,
     alike,
     assert_unchanged,
+    deltas,
     outputs,
     projections,
     snapshot,
@@ -83,14 +84,6 @@ RANKED = {
         alpha_pattern={"transformer.layer.1.attention.v_lin": 3},
     ),
 }
-
-
-def deltas(model, adapter):
-    """What a LoRA adds to each matrix, its scale included."""
-    return {
-        site: module.scale * (module.lora_B @ module.lora_A).detach().double()
-        for site, module in projections(model, adapter)
-    }
 
 
 @pytest.mark.diverges("adapters 1.3.0: leaves alpha / r of the averaged adapters out")

@@ -107,7 +107,7 @@ def test_means_by_svd_are_the_same_where_the_rank_stays():
 
 @pytest.mark.diverges("adapters 1.3.0: scales the mean by alpha / its own rank, not by theirs")
 def test_means_by_svd_of_another_rank_do_not_change_in_strength_here():
-    ours, theirs, mine, expected = by_svd(3, 6)
+    _, theirs, mine, expected = by_svd(3, 6)
     assert (mine - expected).abs().max() > 0.05
     scale = theirs.transformer.layer[0].attention.q_lin.loras["mean"].scaling
     assert scale == pytest.approx(5 / 6)  # half of that of the adapters

@@ -1,7 +1,11 @@
 """Which head reads which rows, and which labels it gets: equal to each row alone."""
 
+import copy
+import pickle
+
 import pytest
 import torch
+from torch.utils import _pytree as pytree
 
 from distilbert import InputError
 from distilbert.adapters.composition import BatchSplit, Fuse, Parallel, PerRow, Stack
@@ -103,6 +107,32 @@ def test_several_heads_read_the_same_rows_once():
     plain = model(IDS, MASK, head=["classes", "tags"], return_dict=False)
     assert type(plain) is tuple
     torch.testing.assert_close(plain[0][0][0], output[0].logits)
+
+
+def test_an_output_of_several_heads_is_counted_indexed_and_iterated_by_head():
+    output = with_heads("classes", "number")(
+        IDS, MASK, head=PerRow(["classes", "number"] * 2), labels=CLASSES
+    )
+    assert len(output) == 2
+    assert [*output] == [output[0], output[1]] == [*output.head_outputs]
+    assert output["loss"] is output.loss
+    assert [*output.keys()] == ["loss", "head_outputs", "rows"]
+    assert output.to_tuple() == output[:3] == (output.loss, output.head_outputs, output.rows)
+    leaves, shape = pytree.tree_flatten(output)
+    for again in (
+        pickle.loads(pickle.dumps(output)),
+        copy.copy(output),
+        pytree.tree_unflatten(leaves, shape),
+        MultiHeadOutput(dict(output)),
+    ):
+        assert type(again) is MultiHeadOutput
+        assert again.rows == ((0, 2), (1, 3))
+        for one, other in zip(again, output, strict=True):
+            assert_close(one, other)
+    same = with_heads("classes")(IDS, MASK, head=PerRow(["classes"] * 4))
+    assert same.logits.shape == (ROWS, 3)
+    with pytest.raises(RuntimeError):
+        output.logits.shape  # noqa: B018
 
 
 # Labels --------------------------------------------------------------------------------------

@@ -102,6 +102,9 @@ HEADS = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 def settings_of(**settings):
     return {**TINY, **settings}
 
@@ -253,6 +256,10 @@ def test_heads_on_neighbouring_rows_agree():
     torch.testing.assert_close(a.loss, b.loss)
     torch.testing.assert_close(a.logits, b.logits, rtol=1e-5, atol=4e-6)
     assert a.rows == ((0,), (1, 2, 3))
+
+
+def test_trainers_wait_for_labels_alone():
+    assert transformers.utils.find_labels(DistilBertModelWithHeads) == ["labels"]
 
 
 def test_without_a_head_both_give_what_the_encoder_gives():

@@ -76,8 +76,6 @@ class DistilBertModelWithHeads(NamedHeads):
         start_positions: Any = None,
         end_positions: Any = None,
         word_starts: Any = None,
-        labels_arcs: Any = None,
-        labels_rels: Any = None,
         *,
         position_ids: Tensor | None = None,
         adapter_names: Any = None,
@@ -102,10 +100,10 @@ class DistilBertModelWithHeads(NamedHeads):
             start_positions, end_positions: (rows,) columns, for heads that find answers.
             word_starts: (rows, words + 1) columns in which words start, and the one behind the
                 last, then 0 or -1, for heads that parse.
-            labels_arcs: (rows, words), the word that each hangs on, counted from 1, 0 for the root;
-                negative where a word carries no loss.
-            labels_rels: (rows, words), what each is to that word.
-            **kwargs: What heads of one's own take.
+            **kwargs: For heads that parse, `labels_arcs`, (rows, words), the word that each hangs
+                on, counted from 1, 0 for the root, negative where a word carries no loss; and
+                `labels_rels`, (rows, words), what it is to that word. (They are not named above,
+                since trainers wait for every label that is.) And what heads of one's own take.
 
         The loss of several heads is the sum of theirs, where each has one.
 
@@ -118,8 +116,6 @@ class DistilBertModelWithHeads(NamedHeads):
             "start_positions": start_positions,
             "end_positions": end_positions,
             "word_starts": word_starts,
-            "labels_arcs": labels_arcs,
-            "labels_rels": labels_rels,
             **kwargs,
         }
         given = {name: value for name, value in given.items() if value is not None}

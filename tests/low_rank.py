@@ -52,11 +52,11 @@ LORAS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Of every kind some that can be merged: preset, settings."""
 GATED: dict[str, tuple[str, dict[str, Any]]] = {
-    "lora-gated": ("lora", {"use_gating": True}),
-    "ia3-gated": ("ia3", {"use_gating": True}),
-    "vera-gated": ("vera", {"use_gating": True}),
-    "dora-gated": ("dora", {"use_gating": True}),
-    "mtl-gated": ("mtl_lora", {"use_gating": True}),
+    "lora-gated": ("lora", {"use_gating": True, "alpha": 3}),
+    "ia3-gated": ("ia3", {"use_gating": True, "alpha": 3}),
+    "vera-gated": ("vera", {"use_gating": True, "alpha": 3}),
+    "dora-gated": ("dora", {"use_gating": True, "alpha": 3}),
+    "mtl-gated": ("mtl_lora", {"use_gating": True, "alpha": 3}),
 }
 
 IDS = torch.tensor([[2, 9, 4, 31, 7, 3], [2, 5, 3, 0, 0, 0], [2, 8, 50, 3, 0, 0]])

@@ -121,6 +121,16 @@ def test_dora_gives_rows_another_length(kind):
     assert scale != 1
 
 
+def test_a_dora_stacked_on_a_lora_reads_what_that_said_and_adds_in_its_place():
+    model, x = doubled(LORAS["lora"], LORAS["dora"])
+    module, linear = at(model).loras["b"], at(model)
+    first = run(model, x).delta
+    lengths = module.m.weight[:, 0] / (linear.weight + module.change()).norm(dim=1)
+    said = 0.5 * first @ module.change().T
+    expected = lengths * (x @ linear.weight.T + linear.bias + said)
+    assert_close(run(model, x, names=("a", "b")).end(), expected)
+
+
 def test_a_fresh_dora_changes_nothing():
     model = make()
     model.add_adapter("a", "dora")

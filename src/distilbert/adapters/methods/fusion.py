@@ -49,9 +49,13 @@ class Residual(nn.Module):
         last: Any = self.adapters[[name for name in names(node) if self.acts(name)][-1]]
         inner, residual = last.enter(state)
         query = state.hidden if fusion.config.query_before_ln else inner
+        beside: bool = last.config.is_parallel
+        if beside:  # what is read is asked with and added, and all of it comes on top of the stream
+            query = residual = inner
         ends = [compose(child, state, self, flow) for child in present]
         ups = torch.stack([end.up for end in ends], -2)  # (…, adapters, dim)
         hidden, attentions = fusion(query, ups, residual)
+        hidden = state.hidden + hidden if beside else hidden
         notes = tuple(note for end in ends for note in end.notes)
         if flow.fusions:
             notes = (*notes, Note("fusions", node.name, attentions.detach()))

@@ -37,6 +37,7 @@ ROOMS = (
     ("adapters.plan",),
     ("flow",),
     ("adapters.build", "adapters.methods"),
+    ("adapters.foreign", "adapters.stored"),
     ("files",),
     ("adapters",),
     ("model",),

@@ -134,6 +134,40 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return alike and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
+def checkpoint_keys(keys: Iterable[str]) -> dict[str, str | None]:
+    """Of the keys of a whole model's checkpoint, those of adapters that have another name here.
+
+    None for a copy of another key. Keys that are here as they are there are left out.
+    """
+    found: dict[str, str | None] = {}
+    known = set(keys)
+    shifted = _with_norm_inside(known)
+    for original in known:
+        prefix = PREFIX if original.startswith(PREFIX) else ""
+        key = _renewed(original.removeprefix(PREFIX))
+        place = split_key(key)
+        if place and place[:2] in shifted and place[2].startswith(_FIRST):
+            key = f"{place[0]}.{place[1]}.{_NORM}{place[2].removeprefix(_FIRST)}"
+        if key == _SHARED_EMBEDDINGS or (prefix + key != original and prefix + key in known):
+            found[original] = None
+        elif prefix + key != original:
+            found[original] = prefix + key
+    ours: set[str] = set()  # of copies without their original, one takes its place
+    for original in sorted(known):
+        renamed = found.get(original)
+        if renamed is not None and renamed in ours:
+            found[original] = None
+        elif renamed is not None:
+            ours.add(renamed)
+    return found
+
+
+def compact(key: str, tensor: Tensor) -> Tensor:
+    """The weight as an adapter here holds it: a diagonal matrix of VeRA as a vector."""
+    place = split_key(key)
+    return _as_vector(tensor) if place and place[2] in _SQUARES else tensor
+
+
 # Writing ------------------------------------------------------------------------------------------
 
 
@@ -142,20 +176,29 @@ def published_keys(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor
 
     Raises AdapterError for a key that is not one of this name.
     """
-    written: dict[str, Tensor] = {}
-    for key, tensor in weights.items():
+    for key in weights:
         place = split_key(key)
         if place is None or place[1] != name or place[0] == "heads":
             raise AdapterError(
                 f"cannot save {key!r} with {name!r}; allowed are weights that hang at the places "
                 f"of an encoder under this name, such as 'invertible_adapters.{name}.F.0.weight'"
             )
-        slot, _, rest = place
-        dense = rest in _SQUARES and tensor.ndim == 1
-        written[PREFIX + key] = torch.diag(tensor) if dense else tensor
-        if rest.startswith(_NORM):
-            again = _FIRST + rest.removeprefix(_NORM)
-            written[f"{PREFIX}{slot}.{name}.{again}"] = tensor
+    return published({PREFIX + key: tensor for key, tensor in weights.items()})
+
+
+def published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of adapters as AdapterHub's loader wants them; all others as they are."""
+    written: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for key, tensor in weights.items():
+        place = split_key(key)
+        dense = place is not None and place[2] in _SQUARES and tensor.ndim == 1
+        shared = place is not None and tensor.data_ptr() in taken  # each adapter's file is whole
+        written[key] = torch.diag(tensor) if dense else tensor.clone() if shared else tensor
+        taken.add(tensor.data_ptr())
+        if place is not None and place[2].startswith(_NORM):
+            again = _FIRST + place[2].removeprefix(_NORM)
+            written[f"{place[0]}.{place[1]}.{again}"] = tensor.clone()
     return written
 
 

@@ -77,7 +77,10 @@ class Traits:
     @staticmethod
     def of(name: str, config: AdapterConfig, sites: tuple[Site, ...]) -> "Traits":
         """Of an adapter of this configuration that hangs there."""
-        methods, inserts, after, whole, adds = set(), [], set(), "", False
+        methods: set[str] = set()
+        inserts: list[tuple[Any, ...]] = []
+        after: set[bool] = set()
+        whole, adds = "", False
         for member in members(config):
             methods |= {word for kind, word in _METHODS if isinstance(member, kind)}
             if isinstance(member, BnConfig):

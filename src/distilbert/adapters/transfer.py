@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -140,9 +140,12 @@ def fill(
     what: str,
     encoder: Any,
     *,
-    strict: bool,
+    strict: bool = True,
+    passed_over: Collection[str] = (),
 ) -> None:
     """Copies weights into modules that hang below paths; none of them is in the model yet.
+
+    passed_over: Keys that no file needs to have.
 
     Raises AdapterError if, `strict`, one is missing, left over or not finite, and always for one of
     another shape.
@@ -153,7 +156,7 @@ def fill(
         for rest, own in module.state_dict().items():
             key = f"{path}.{rest}"
             if key not in left:
-                missing.append(key)
+                missing += [key] if key not in passed_over else []
                 continue
             value = left.pop(key)
             _check_value(key, value, what)

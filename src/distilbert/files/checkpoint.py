@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from distilbert.adapters.foreign import published
 from distilbert.config import CONFIG_NAME, DistilBertConfig
 from distilbert.errors import ConfigError, FileError, InputError
 from distilbert.files.atomic import staging, to_path
@@ -39,6 +40,8 @@ class Loadable(Protocol):
     def tie_weights(self) -> None: ...
     def tied_keys(self) -> set[str]: ...
     def initialise(self, keys: Iterable[str]) -> None: ...
+    def saved_config(self) -> DistilBertConfig: ...
+    def fit(self, tensors: Mapping[str, Tensor]) -> None: ...
 
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -92,6 +95,8 @@ def load_pretrained(
     report = LoadReport(source=origin, model=model_class.__name__)
     _check_kind(source, weights, settings)
     found = translate(weights, shapes, own.base_model_prefix, settings.architectures)
+    own.fit(found.tensors)
+    shapes = own.state_dict()
     fresh = _compare(found, shapes, own.tied_keys(), report)
     _refuse_strangers(found, shapes, report)
     if report.mismatched and not ignore_mismatched_sizes:
@@ -358,8 +363,10 @@ def save_pretrained(
         return []
     own = cast(Loadable, model)
     given = own.state_dict() if state_dict is None else state_dict
-    tensors = {key: tensor for key, tensor in given.items() if key not in own.tied_keys()}
-    config = copy.deepcopy(own.config)
+    tensors = published(
+        {key: tensor for key, tensor in given.items() if key not in own.tied_keys()}
+    )
+    config = own.saved_config()
     config.architectures = [type(model).__name__]
     dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), None)
     config.dtype = str(dtype).removeprefix("torch.") if dtype is not None else None

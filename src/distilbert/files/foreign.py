@@ -142,10 +142,16 @@ def translate(
     checkpoint's head. Keys that are not known keep their name. Raises FileError if two tensors
     would become one, or for a BERT that no DistilBERT equals.
     """
+    from distilbert.adapters.foreign import checkpoint_keys, compact  # with torch, which is slow
+
     found = Translated(is_bert=looks_like_bert(tensors))
     headed = any(key.startswith(f"{base_prefix}.") for key in wanted)
+    of_adapters = checkpoint_keys(tensors)
     for original, tensor in tensors.items():
-        key = _renewed(original).removeprefix(f"{base_prefix}.")
+        renamed = of_adapters.get(original, original)
+        if renamed is None:  # a copy of another
+            continue
+        key = _renewed(renamed).removeprefix(f"{base_prefix}.")
         if found.is_bert:
             key = _from_bert(key.removeprefix("bert."))
         if key == _BUFFER:
@@ -154,9 +160,10 @@ def translate(
         if why:
             found.left_out[original] = why
             continue
-        if headed and key.startswith(("embeddings.", "transformer.")):
+        inner = key.startswith(("embeddings.", "transformer."))
+        if headed and (inner or f"{base_prefix}.{key}" in wanted):
             key = f"{base_prefix}.{key}"
-        _put(found, key, original, tensor)
+        _put(found, key, original, compact(key, tensor))
     if found.is_bert:
         _fold_segments(found, f"{base_prefix}." if headed else "")
     return found

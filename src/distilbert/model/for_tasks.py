@@ -5,15 +5,18 @@ published ones. Arguments that all share are told at `DistilBertModel.forward`.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from distilbert.activations import ACTIVATIONS
+from distilbert.adapters.store import StoredHead
 from distilbert.config import DistilBertConfig
 from distilbert.errors import ConfigError, InputError
 from distilbert.model import tasks
 from distilbert.model.encoder import DistilBertModel
+from distilbert.model.head_files import checked_fixed, stored_fixed
 from distilbert.model.heads import Undo, answer, repeated
 from distilbert.model.inputs import check_tensor
 from distilbert.model.layers import EPSILON, Linear
@@ -39,6 +42,17 @@ class ForTask(DistilBertPreTrainedModel):
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden: what the task reads, (…, dim) → (…, labels)"""
+
+    def _stored_head(self, name: Any) -> StoredHead | None:
+        return stored_fixed(self)
+
+    def _checked_head(
+        self, stored: StoredHead | None, name: str | None, id2label: Mapping[int, str] | None
+    ) -> Any:
+        return None if stored is None else checked_fixed(self, stored, id2label)
+
+    def _heads_of_setup(self, head_setup: Any) -> list[str]:
+        return [""] if head_setup else []
 
     def _run(
         self,

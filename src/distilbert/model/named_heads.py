@@ -8,10 +8,12 @@ from torch import nn
 
 from distilbert.adapters.composition import Composition
 from distilbert.adapters.registry import check_name
+from distilbert.adapters.store import StoredHead
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError, ConfigError, InputError
 from distilbert.model.encoder import DistilBertModel
 from distilbert.model.flexible import HEAD_TYPES, LanguageModelHead
+from distilbert.model.head_files import checked_named, stored_named
 from distilbert.model.prediction import PredictionHead
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.model.routing import check_choice, check_head, head_of
@@ -211,17 +213,19 @@ class NamedHeads(DistilBertPreTrainedModel):
     ) -> None:
         """Adds a head of the options that files hold: `head_type`, and those of this type."""
         self._check_new(head_name, overwrite_ok)
+        self.add_prediction_head(self.built_head(head_name, config), overwrite_ok, set_active)
+
+    def built_head(self, head_name: str, config: Mapping[str, Any]) -> PredictionHead:
+        """A head of these options that is not added yet. Raises AdapterError for what is none."""
         if not isinstance(config, Mapping):
             raise AdapterError(
                 f"the options of head {head_name!r} are {config!r:.100}; allowed: a dictionary"
             )
         options = copy.deepcopy(dict(config))
         kind = options.pop("head_type", None)
-        if not (isinstance(kind, str) and kind in HEAD_TYPES):
-            self.add_custom_head(kind, head_name, overwrite_ok, set_active, **options)
-            return
-        head = HEAD_TYPES[kind](self, head_name, **options)
-        self.add_prediction_head(head, overwrite_ok, set_active)
+        if isinstance(kind, str) and kind in HEAD_TYPES:
+            return HEAD_TYPES[kind](self, head_name, **options)
+        return self._built_custom(kind, head_name, options)
 
     @classmethod
     def register_custom_head(cls, identifier: str, head: type[PredictionHead]) -> None:
@@ -255,6 +259,12 @@ class NamedHeads(DistilBertPreTrainedModel):
     ) -> None:
         """Adds a head of a registered type; `kwargs` are its options."""
         self._check_new(head_name, overwrite_ok)
+        head = self._built_custom(head_type, head_name, kwargs)
+        self.add_prediction_head(head, overwrite_ok, set_active)
+
+    def _built_custom(
+        self, head_type: Any, head_name: str, options: Mapping[str, Any]
+    ) -> PredictionHead:
         if not (isinstance(head_type, str) and head_type in self.custom_heads):
             raise AdapterError(
                 f"head {head_name!r} is of type {head_type!r:.100}; allowed: "
@@ -263,14 +273,14 @@ class NamedHeads(DistilBertPreTrainedModel):
                 "YourHead)"
             )
         kind: Any = self.custom_heads[head_type]
-        head = kind(self, head_name, **kwargs)
+        head: PredictionHead = kind(self, head_name, **options)
         if getattr(head, "name", None) != head_name:
             raise AdapterError(
                 f"the new head of type {head_type!r} is called {getattr(head, 'name', None)!r}, "
                 f"not {head_name!r}; its class must call super().__init__(head_name)"
             )
         head.config["head_type"] = head_type
-        self.add_prediction_head(head, overwrite_ok, set_active)
+        return head
 
     def add_prediction_head(
         self, head: PredictionHead, overwrite_ok: bool = False, set_active: bool = True
@@ -380,6 +390,25 @@ class NamedHeads(DistilBertPreTrainedModel):
         """The names of a head's labels in the order of their numbers; see `get_labels_dict`."""
         names = self.get_labels_dict(head_name)
         return None if names is None else list(names.values())
+
+    # Files -----------------------------------------------------------------------------------
+
+    def _head_names(self) -> list[str]:
+        return [*self.heads]
+
+    def _stored_head(self, name: Any) -> StoredHead | None:
+        if name is None and isinstance(self.active_head, str):
+            name = self.active_head
+        return stored_named(self, name) if name in self.heads else None
+
+    def _checked_head(
+        self, stored: StoredHead | None, name: str | None, id2label: Mapping[int, str] | None
+    ) -> Any:
+        if stored is None:
+            return None
+        label = name or stored.name or "default"
+        check_name(label, "a head")
+        return checked_named(self, stored, label, id2label)
 
     # Vocabulary ------------------------------------------------------------------------------
 

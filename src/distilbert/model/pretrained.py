@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 import torch
 from torch import Tensor, nn
 
+from distilbert.adapters.transfer import described
 from distilbert.config import DistilBertConfig
 from distilbert.errors import ConfigError, InputError
 from distilbert.files.checkpoint import load_pretrained, save_pretrained
@@ -141,6 +142,26 @@ class DistilBertPreTrainedModel(AdapterFiles):
             push_to_hub=push_to_hub,
             **ineffective,
         )
+
+    def saved_config(self) -> DistilBertConfig:
+        """The configuration as files hold it: with the adapters that the model has now."""
+        config = copy.deepcopy(self.config)
+        adapters = described(self.base_model)
+        if adapters is not None:
+            config.adapters = adapters
+        elif hasattr(config, "adapters"):
+            del config.adapters
+        return config
+
+    def fit(self, tensors: Mapping[str, Tensor]) -> None:
+        """Lets adapters that know several shapes of a weight take that of a checkpoint."""
+        for path, module in self.named_modules():
+            if not hasattr(module, "take"):
+                continue
+            take: Any = module.take
+            for name, _ in [*module.named_parameters(recurse=False)]:
+                if f"{path}.{name}" in tensors:
+                    take(name, tensors[f"{path}.{name}"])
 
     # What it is made of ----------------------------------------------------------------------
 

@@ -1,0 +1,182 @@
+"""Heads between models and files: what a fixed class and what a named head write, and take."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from distilbert.adapters import transfer
+from distilbert.adapters.store import StoredHead
+from distilbert.errors import AdapterError
+from distilbert.model.conversion import FIXED, fixed_from_flexible, flexible_from_fixed, renames
+from distilbert.model.flexible import LanguageModelHead
+
+if TYPE_CHECKING:
+    from distilbert.model.for_tasks import ForTask
+    from distilbert.model.named_heads import NamedHeads
+
+logger = logging.getLogger("distilbert")
+Put = Callable[[], None]
+
+
+# Of a fixed class --------------------------------------------------------------------------------
+
+
+def stored_fixed(model: "ForTask") -> StoredHead:
+    """The head of a class for one task as data."""
+    info = transfer.info_of(model.base_model, type(model).__name__)
+    info |= {"label2id": model.config.label2id, "num_labels": model.num_labels}
+    return StoredHead(None, None, info, _of_head(model))
+
+
+def _of_head(model: "ForTask") -> dict[str, Tensor]:
+    inner = f"{model.base_model_prefix}."
+    own = model.state_dict()
+    return {key: tensor.detach() for key, tensor in own.items() if not key.startswith(inner)}
+
+
+def checked_fixed(
+    model: "ForTask", stored: StoredHead, id2label: Mapping[int, str] | None
+) -> Put | None:
+    """What puts a stored head into a class for one task; None, and a warning, if it is of another.
+
+    Raises AdapterError if it is of this task and does not fit.
+    """
+    kind = type(model).__name__
+    transfer.check_made_for(model.base_model, stored.info, "the head")
+    weights, names = _for_fixed(model, stored)
+    if weights is None:
+        logger.warning(
+            "the file's head (%s) is of another task than %s, and is left out; load the adapter "
+            "into DistilBertModelWithHeads to have both",
+            _kind(stored),
+            kind,
+        )
+        return None
+    own = _of_head(model)
+    tied = model.tied_keys()
+    missing = sorted(own.keys() - weights.keys() - tied)
+    left = sorted(weights.keys() - own.keys())
+    if missing or left:
+        raise AdapterError(
+            f"the head does not fit {kind}: missing {missing}, left over {left}; pass "
+            "with_head=False to load the adapter alone"
+        )
+    for key, value in weights.items():
+        if value.shape != own[key].shape:
+            raise AdapterError(
+                f"the head does not fit {kind}: {key!r} has the shape {list(value.shape)} in the "
+                f"file and {list(own[key].shape)} in this model; load the model with as many "
+                "labels (num_labels=…), or pass with_head=False"
+            )
+    labels = dict(id2label) if id2label is not None else names
+
+    def put() -> None:
+        with torch.no_grad():
+            for key, value in weights.items():
+                if key not in tied:
+                    own[key].copy_(value)
+        if labels and len(labels) == model.num_labels:
+            model.config.update({"id2label": labels})
+
+    return put
+
+
+def _for_fixed(
+    model: "ForTask", stored: StoredHead
+) -> tuple[dict[str, Tensor] | None, dict[int, str] | None]:
+    """The weights of a head under the keys of a class for one task, and its labels' names."""
+    kind = type(model).__name__
+    if stored.config is None:
+        written = stored.info.get("model_class", kind)
+        if written in FIXED and FIXED[written].layers.keys() != FIXED[kind].layers.keys():
+            return None, None
+        label2id = stored.info.get("label2id") or {}
+        return dict(stored.weights), {number: label for label, number in label2id.items()}
+    try:
+        named, settings = fixed_from_flexible(str(stored.name), stored.config, model.config)
+    except AdapterError as error:
+        logger.warning("%s", error)
+        return None, None
+    if named != kind:
+        return None, None
+    keys = {new: old for old, new in renames(kind, str(stored.name)).items()}
+    return {keys.get(key, key): value for key, value in stored.weights.items()}, settings.get(
+        "id2label"
+    )
+
+
+def _kind(stored: StoredHead) -> str:
+    if stored.config is None:
+        return str(stored.info.get("model_class"))
+    return str(stored.config.get("head_type"))
+
+
+# Of a model with named heads ---------------------------------------------------------------------
+
+
+def stored_named(model: "NamedHeads", name: str) -> StoredHead:
+    """A named head as data; a decoder that is tied to the embeddings is not written."""
+    head = model.named_head(name)
+    tied = model.tied_keys()
+    weights = {
+        key: tensor.detach()
+        for rest, tensor in head.state_dict().items()
+        if (key := f"heads.{name}.{rest}") not in tied
+    }
+    info = transfer.info_of(model.base_model, type(model).__name__)
+    return StoredHead(name, dict(head.config), info, weights)
+
+
+def checked_named(
+    model: "NamedHeads", stored: StoredHead, name: str, id2label: Mapping[int, str] | None
+) -> Put:
+    """What adds a stored head under a name, in place of one that has it.
+
+    Raises AdapterError if it does not fit the model, or its weights do not fit its options.
+    """
+    transfer.check_made_for(model.base_model, stored.info, "the head")
+    if stored.config is None:
+        options, weights = _options_of_fixed(model, stored, name)
+    else:
+        options = dict(stored.config)
+        old = f"heads.{stored.name}."
+        weights = {
+            f"heads.{name}.{key.removeprefix(old)}" if key.startswith(old) else key: value
+            for key, value in stored.weights.items()
+        }
+    if id2label is not None:
+        options["label2id"] = {label: number for number, label in id2label.items()}
+    head = model.built_head(name, options)
+    tied = set()
+    if model.config.tie_word_embeddings and isinstance(head, LanguageModelHead):
+        tied = {f"heads.{name}.{head.decoder_key}"}
+    weights = {key: value for key, value in weights.items() if key not in tied}
+    parts = [(f"heads.{name}", head)]
+    transfer.fill(parts, weights, f"the head {stored.name!r}", model.base_model, passed_over=tied)
+
+    def put() -> None:
+        model.add_prediction_head(head, overwrite_ok=True, set_active=False)
+
+    return put
+
+
+def _options_of_fixed(
+    model: "NamedHeads", stored: StoredHead, name: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    kind = str(stored.info.get("model_class"))
+    if kind not in FIXED:
+        raise AdapterError(f"the file's head is of the class {kind!r}; allowed: {', '.join(FIXED)}")
+    label2id = stored.info.get("label2id") or {}
+    config = model.config.from_dict(
+        {
+            **model.config.to_dict(),
+            "id2label": {number: label for label, number in label2id.items()},
+            "label2id": label2id,
+        }
+    )
+    keys = renames(kind, name)
+    weights = {keys.get(key, key): value for key, value in stored.weights.items()}
+    return flexible_from_fixed(kind, config), weights

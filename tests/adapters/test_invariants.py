@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from tests.adapters.models import (
+
+from adapted import (
     LENGTHS,
     METHODS,
     PROMPTS,
@@ -15,7 +16,6 @@ from tests.adapters.models import (
     tiny,
     with_adapters,
 )
-
 from distilbert import AdapterError
 from distilbert.adapters import Average, BatchSplit, MultiTask, Parallel, PerRow, Split, Stack
 from distilbert.flow import Flow
@@ -97,7 +97,7 @@ def test_an_adapter_changes_what_every_row_says(model, method, rows):
 @pytest.mark.parametrize("rows", LAYOUTS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_batch_equals_its_rows_one_by_one(model, method, rows):
-    ids, mask = batch()
+    ids, _ = batch()
     together = rows(model, method)
     for row, length in enumerate(LENGTHS):
         flow = model.flow(ids[row : row + 1, :length], None, *[None] * 5, method)

@@ -6,12 +6,15 @@ import pickle
 import pytest
 import torch
 
+from adapted import batch, tiny, with_adapters
 from distilbert import DistilBertModel
 from distilbert.adapters import merge
 from distilbert.adapters.composition import Average, Stack
 from distilbert.adapters.configs import ConfigUnion, LoRAConfig, SeqBnConfig, resolve
 from distilbert.errors import AdapterError
-from low_rank import GATED, LORAS, add, make, outputs, packed_outputs
+from distilbert.flow import Flow
+from distilbert.layout import Packed
+from low_rank import GATED, IDS, LENGTHS, LORAS, MASK, add, make, outputs, packed_outputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,12 +158,14 @@ def test_the_rest_of_a_union_goes_on_acting_while_active():
     active = outputs(model)
     model.merge_adapter("a")
     torch.testing.assert_close(outputs(model), active, rtol=1e-10, atol=1e-10)
-    assert (outputs(model, []) - active).abs().max() > 0.1, "the bottleneck is not in the weights"
+    merged_alone = model.encode(IDS[MASK.bool()], Flow(Packed(LENGTHS))).hidden
+    away = (merged_alone - active[MASK.bool()]).abs().max()
+    assert away > 0.1, "the bottleneck is not in the weights"
 
 
 def test_a_merged_adapter_acts_though_none_is_active():
     model, active = merged(LORAS["lora"])
-    for names in (None, [], "a", Stack("a")):
+    for names in (None, "a", Stack("a")):
         torch.testing.assert_close(outputs(model, names), active, rtol=1e-10, atol=1e-10)
 
 
@@ -287,3 +292,35 @@ def test_loading_into_merged_weights_is_refused(kind, name):
     merge.check_loading(model, ["embeddings.LayerNorm.bias", f"{key}s"])
     model.reset_adapter()
     merge.check_loading(model, [key])
+
+
+def test_weights_are_not_loaded_into_a_model_with_a_merged_adapter():
+    found = with_adapters(tiny(), {"a": "lora"})
+    state = {key: value + 1 for key, value in found.state_dict().items()}
+    found.merge_adapter("a")
+    before = rows_of(found)
+    with pytest.raises(AdapterError, match="'a' is merged"):
+        found.load_state_dict(state)
+    assert torch.equal(rows_of(found), before)
+    found.reset_adapter()
+    found.load_state_dict(state)
+
+
+def test_a_merged_model_that_changes_its_dtype_saves_one_dtype():
+    found = with_adapters(tiny(), {"a": "lora"})
+    plain = found.state_dict()
+    found.merge_adapter("a")
+    saved = found.to(torch.float64).state_dict()
+    assert {value.dtype for value in saved.values()} == {torch.float64}
+    assert all(torch.equal(saved[key].float(), plain[key]) for key in plain)
+
+
+def test_no_adapter_at_all_cannot_be_asked_of_merged_weights():
+    found = with_adapters(tiny(), {"a": "lora"})
+    found.merge_adapter("a")
+    with pytest.raises(AdapterError, match="'a' is merged into the weights"):
+        found(*batch(), adapter_names=[])
+
+
+def rows_of(model):
+    return model(*batch()).last_hidden_state

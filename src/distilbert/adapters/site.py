@@ -159,6 +159,10 @@ class Slot(nn.ModuleDict):
         self.merged: str | None = None
         self.plain: dict[str, Tensor] = {}
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self.plain = {name: fn(value) for name, value in self.plain.items()}
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
     def acts(self, name: str) -> bool:
         """Whether the adapter hangs here and is not merged."""
         return name in self and name != self.merged

@@ -45,7 +45,13 @@ class Adapted(nn.Module):
         """
         own = self.adapters_config
         if adapter_names is not None:
-            return own.plan(adapter_names, own.active.skip_layers)
+            plan = own.plan(adapter_names, own.active.skip_layers)
+            if plan.setup is None and own.merged is not None:
+                raise AdapterError(
+                    f"no adapter is to act, but {own.merged!r} is merged into the weights; call "
+                    "reset_adapter() first, or leave adapter_names out"
+                )
+            return plan
         setup = current_setup()
         return own.active if setup is None else own.plan(setup.adapter_setup, own.skip_layers)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from distilbert.adapters import transfer
+from distilbert.adapters import merge, transfer
 from distilbert.adapters.composition import names
 from distilbert.adapters.manage import fusion_modules
 from distilbert.adapters.plan import Plan, by_rows, fused, repeated_tasks
@@ -315,6 +315,11 @@ class DistilBertModel(DistilBertPreTrainedModel):
         if self.training and plan.setup is not None:
             self._cool(plan)
         return plan.for_choices(choices)
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        inner = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
+        merge.check_loading(self, inner)  # before any layer loads, so that nothing changes
+        super()._load_from_state_dict(state, prefix, *rest)
 
     def _cool(self, plan: Plan) -> None:
         """Lets fusions with a temperature become sharper, once for each pass of training."""

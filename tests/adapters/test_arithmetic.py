@@ -4,19 +4,19 @@ import math
 
 import pytest
 import torch
-from tests.adapters.comparing import (
+
+from adapted import METHODS, batch, tiny
+from comparing import (
     CLOSE,
-    adapted,
     alike,
     assert_unchanged,
     deltas,
+    made,
     outputs,
     projections,
     snapshot,
     weights,
 )
-from tests.adapters.models import METHODS, batch, tiny
-
 from distilbert import AdapterError
 from distilbert.adapters import LoRAConfig, PrefixTuningConfig, PromptTuningConfig, SeqBnConfig
 
@@ -127,10 +127,10 @@ def test_what_is_over_with_training_may_differ():
         "a": LoRAConfig(dropout=0.3, init_weights_seed=1, **same),
         "b": LoRAConfig(init_weights="bert", **same),
     }
-    adapted(configs, model)
+    made(configs, model)
     model.average_adapter("mean", ["a", "b"])
     assert model.adapters_config.get("mean") == configs["a"]
-    adapted({"v": "vera[r=2,vera_b=0.1]", "w": "vera[r=2,vera_d=0.9]"}, model)
+    made({"v": "vera[r=2,vera_b=0.1]", "w": "vera[r=2,vera_d=0.9]"}, model)
     model.average_adapter("vera", ["v", "w"])
 
 
@@ -292,7 +292,7 @@ NEGATE_B, SVD = "lora_linear_only_negate_b", "lora_delta_w_svd"
     ],
 )
 def test_what_has_no_mean_is_refused_and_changes_nothing(adapters, options, message):
-    model = adapted(CONFIGS)
+    model = made(CONFIGS)
     before = snapshot(model)
     with pytest.raises(AdapterError, match=message):
         model.average_adapter("mean", adapters, **options)
@@ -361,7 +361,7 @@ def test_an_ejected_prefix_trains_if_it_did_before():
 
 
 def test_a_flat_prefix_stays_and_what_has_none_is_refused():
-    model = adapted({"a": PrefixTuningConfig(flat=True), "b": SeqBnConfig()})
+    model = made({"a": PrefixTuningConfig(flat=True), "b": SeqBnConfig()})
     before = snapshot(model)
     model.eject_prefix_tuning("a")
     assert_unchanged(model, before)

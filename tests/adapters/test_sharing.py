@@ -7,18 +7,18 @@ import pickle
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.adapters.comparing import (
+
+from adapted import batch
+from comparing import (
     CLOSE,
-    adapted,
     alike,
     assert_unchanged,
+    made,
     outputs,
     projections,
     snapshot,
     weights,
 )
-from tests.adapters.models import batch
-
 from distilbert import AdapterError
 from distilbert.adapters import (
     LoRAConfig,
@@ -159,7 +159,7 @@ def test_what_cannot_be_shared_is_refused_and_changes_nothing(names, options, me
         "ways": MTLLoRAConfig(r=3),
         "top": MTLLoRAConfig(r=3, selfattn_lora=False, output_lora=True),
     }
-    model = adapted(configs, alike(MTL))
+    model = made(configs, alike(MTL))
     before, count = snapshot(model), model.num_parameters()
     with pytest.raises(AdapterError, match=message):
         model.share_parameters(names, **options)

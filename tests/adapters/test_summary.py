@@ -1,8 +1,9 @@
 """What adapters a model has, in numbers."""
 
 import pytest
-from tests.adapters.comparing import adapted, alike
-from tests.adapters.models import tiny
+
+from adapted import tiny
+from comparing import alike, made
 
 MTL = "mtl_lora[r=3,n_up_projection=2]"
 
@@ -10,8 +11,8 @@ MTL = "mtl_lora[r=3,n_up_projection=2]"
 def test_a_summary_counts_adapters_and_the_model_without_them():
     model = tiny()
     plain = model.num_parameters()
-    adapted({"a": "seq_bn", "b": "prefix_tuning_flat[prefix_length=2]"}, model)
-    adapted({"c": "seq_bn", "v": "vera[r=2]"}, model)
+    made({"a": "seq_bn", "b": "prefix_tuning_flat[prefix_length=2]"}, model)
+    made({"c": "seq_bn", "v": "vera[r=2]"}, model)
     model.add_adapter_fusion(["a", "c"])
     model.train_adapter(["v", "b"])
     rows = {row["name"]: row for row in model.adapter_summary(as_dict=True)}

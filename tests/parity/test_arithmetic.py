@@ -7,10 +7,10 @@ import pytest
 import torch
 import transformers
 from adapters.composition import MultiTask as TheirMultiTask
-from tests.adapters.comparing import deltas, projections
-from tests.adapters.models import METHODS, batch, shake, tiny
 
 import adapters
+from adapted import METHODS, batch, shake, tiny
+from comparing import deltas, projections
 from distilbert.adapters import MultiTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,12 +1,13 @@
 """Models with adapters of chosen configurations, and what tests compare of them."""
 
 import torch
-from tests.adapters.models import batch, shake, tiny
+
+from adapted import batch, shake, tiny
 
 CLOSE = {"rtol": 1e-4, "atol": 2e-5}  # float32 sums in another order, through three layers
 
 
-def adapted(configs, model=None):
+def made(configs, model=None):
     """A tiny model with adapters, all their weights random and different."""
     model = model or tiny()
     for name, config in configs.items():
@@ -17,7 +18,7 @@ def adapted(configs, model=None):
 
 def alike(config, names="ab", model=None):
     """The same with adapters of one configuration."""
-    return adapted(dict.fromkeys(names, config), model)
+    return made(dict.fromkeys(names, config), model)
 
 
 def outputs(model, adapter):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distilbert.errors import AdapterError, FileError, InputError
 from distilbert.files.atomic import to_path, writing
 from distilbert.files.sources import Folder, kind_of
-from distilbert.files.weights import _unpickle
+from distilbert.files.weights import unpickle
 
 DEFAULT = "default"  # what the model was made or loaded with
 FILE, TOKENIZER = "embedding.pt", "tokenizer"
@@ -141,7 +141,7 @@ def read(folder: str | os.PathLike[str], dim: int) -> tuple[Tensor, Any]:
         raise FileError(f"{str(folder)!r} is no folder; give one that save_embeddings wrote")
     place = Folder(str(folder), Path(folder))
     path = place.require(FILE)
-    rows = _unpickle(path)
+    rows = unpickle(path)
     plain = isinstance(rows, Tensor) and rows.layout == torch.strided and not rows.is_quantized
     if not plain or rows.is_meta or rows.ndim != 2 or not rows.is_floating_point() or not len(rows):
         raise FileError(

@@ -4,8 +4,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from distilbert.adapters.composition import (
     Average,
     Composition,
@@ -29,10 +27,10 @@ from distilbert.adapters.configs import (
     preset_name,
 )
 from distilbert.adapters.plan import Plan
-from distilbert.adapters.site import Site
+from distilbert.adapters.site import Site, Slot
 from distilbert.errors import AdapterError
 
-_FORBIDDEN = frozenset(dir(nn.ModuleDict()))
+_FORBIDDEN = frozenset(dir(Slot(Site("", 0, 0, 0))))  # what a module would hide
 
 
 def check_name(name: Any, what: str = "an adapter") -> str:

@@ -217,11 +217,12 @@ _UNPICKLING = (
 def _read_pickled(paths: list[Path]) -> Weights:
     tensors: dict[str, Tensor] = {}
     for path in paths:
-        tensors.update(_plain_tensors(_unpickle(path), path))
+        tensors.update(_plain_tensors(unpickle(path), path))
     return Weights(tensors, {})
 
 
-def _unpickle(path: Path) -> Any:
+def unpickle(path: Path) -> Any:
+    """What a pickled file of plain tensors holds, mapped where it can be. Raises FileError."""
     mapped = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
     try:
         with warnings.catch_warnings():

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from distilbert.adapters import merge, transfer
 from distilbert.adapters.composition import names
+from distilbert.adapters.embeddings import Tables
 from distilbert.adapters.manage import fusion_modules
 from distilbert.adapters.plan import Plan, by_rows, fused, repeated_tasks
 from distilbert.adapters.registry import Adapters
@@ -165,6 +166,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         self.prefix_tuning = Holder("prefix_tunings", Site("prefixes", ROOT, dim, dim))
         self.shared_parameters = Slot(Site("shared", ROOT, dim, dim))
         self.own_adapters = Adapters(config.n_layers)
+        self.own_embeddings = Tables()
         self.post_init()
         described = getattr(config, "adapters", None)
         if described is not None:

@@ -14,6 +14,7 @@ from distilbert.errors import ConfigError, InputError
 from distilbert.files.checkpoint import load_pretrained, save_pretrained
 from distilbert.model import resize
 from distilbert.model.adapter_files import AdapterFiles
+from distilbert.model.embedded import Embedded
 from distilbert.model.layers import initialise, sinusoids
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from distilbert.model.encoder import DistilBertModel
 
 
-class DistilBertPreTrainedModel(AdapterFiles):
+class DistilBertPreTrainedModel(AdapterFiles, Embedded):
     """Base of the model classes. A subclass builds its layers, then calls `post_init()`."""
 
     config_class = DistilBertConfig

@@ -273,10 +273,25 @@ def test_the_words_of_a_tied_head_are_saved_once(tmp_path):
     assert again.heads["masks"].decoder.weight is again.heads["next"].decoder.weight is table
 
 
-def test_a_head_whose_weights_are_missing_is_fresh_and_told(tmp_path):
-    model = with_heads("classes")
-    model.config.prediction_heads["tags"] = {"head_type": "tagging", "num_labels": 5}
+def test_what_changed_after_a_head_was_added_is_saved(tmp_path):
+    model = with_heads("masks", "tags")
+    model.resize_token_embeddings(60)
+    assert model.config.prediction_heads["masks"]["vocab_size"] == 60
+    model.config.update({"output_attentions": True})  # which makes copies of everything in it
+    model.resize_token_embeddings(70)
+    model.heads["tags"].config["label2id"] = {tag: i for i, tag in enumerate("abcde")}
     model.save_pretrained(tmp_path)
+    again = DistilBertModelWithHeads.from_pretrained(tmp_path)
+    assert again.heads["masks"].config["vocab_size"] == 70
+    assert again.get_labels("tags") == [*"abcde"]
+    assert_close(again(IDS, MASK, head="masks"), model(IDS, MASK, head="masks"))
+
+
+def test_a_head_whose_weights_are_missing_is_fresh_and_told(tmp_path):
+    with_heads("classes").save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    stored["prediction_heads"]["tags"] = {"head_type": "tagging", "num_labels": 5}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
     again, info = DistilBertModelWithHeads.from_pretrained(tmp_path, output_loading_info=True)
     assert info["missing_keys"] == ["heads.tags.1.bias", "heads.tags.1.weight"]
     assert 0.1 < again.heads["tags"][1].weight.std() < 0.5
@@ -292,6 +307,10 @@ def test_a_head_whose_weights_are_missing_is_fresh_and_told(tmp_path):
         ({"x": {}}, "head 'x' is of type None; allowed: classification"),
         ({"x": {"head_type": ["tagging"]}}, r"of type \['tagging'\]"),
         ({"a.b": {"head_type": "tagging"}}, "'a.b'"),
+        ({"x": {"head_type": "tagging", "model": 1}}, r"made of the options \['model'\]: .*model"),
+        ({"x": {"head_type": "tagging", "self": 1}}, r"made of the options \['self'\]"),
+        ({"x": {"head_type": "tagging", "head_name": "y"}}, r"options \['head_name'\]"),
+        ({"x": {"head_type": "tagging", 3: "y"}}, r"options \['3'\]"),
         ({"x": {"head_type": "mine"}}, r"registered first: .*register_custom_head\('mine', Your"),
         ({"x": {"head_type": "tagging", "num_labels": 10**9}}, "num_labels 1000000000; allowed"),
     ],
@@ -442,6 +461,8 @@ def test_what_is_no_head_is_not_added(monkeypatch):
         model.add_prediction_head(torch.nn.Linear(2, 3))
     with pytest.raises(AdapterError, match="is called 'another', not 'x'"):
         model.add_custom_head("misnamed", "x")
+    with pytest.raises(AdapterError, match=r"made of the options \['colour'\]: .*colour"):
+        model.add_custom_head("misnamed", "x", colour=3)
     with pytest.raises(AdapterError, match="is of type 'unknown'; allowed: classification"):
         model.add_custom_head("unknown", "x")
     assert_same_state(state_of(model), before)

@@ -100,13 +100,11 @@ class Fusion(nn.Module):
         if self.config.residual_before:
             values = values + residual[..., None, :]
         keys = self.key(values) if self.config.key else values
-        if self.config.value and self.config.value_before_softmax:
-            values = self.value(values)
         asked = self.query(query) if self.config.query else query
         scores = (keys @ asked[..., None])[..., 0]  # (…, adapters)
         shares = (self.dropout(scores) / self.temperature).softmax(-1)
         mean = (shares[..., None, :] @ values)[..., 0, :]  # (…, dim)
-        if self.config.value and not self.config.value_before_softmax:
+        if self.config.value:  # linear: `value_before_softmax` gives the same, adapter by adapter
             mean = self.value(mean)
         return mean if self.config.residual_before else mean + residual, shares
 

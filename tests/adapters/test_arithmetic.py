@@ -268,7 +268,7 @@ NEGATE_B, SVD = "lora_linear_only_negate_b", "lora_delta_w_svd"
         (["lora", "r4"], {}, "differ in r: 8 and 4"),
         (["prefix3", "prefix2"], {}, "differ in prefix_length: 3 and 2"),
         (["prefix3", "made"], {}, "differ in flat: True and False"),
-        (["lora", "lora2"], {"weights": [1]}, "there are 2 adapters; give one for each"),
+        (["lora", "lora2"], {"weights": [1]}, "names 2; give one for each"),
         (["lora", "lora2"], {"weights": [1, "1"]}, "weights hold '1'"),
         (["lora", "lora2"], {"weights": [1, math.nan]}, "weights hold nan"),
         (["lora", "lora2"], {"weights": [1, True]}, "weights hold True"),

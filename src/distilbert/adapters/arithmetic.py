@@ -25,7 +25,7 @@ from distilbert.adapters.site import Site, Slot
 from distilbert.adapters.summary import summary
 from distilbert.errors import AdapterError
 
-__all__ = ["average", "eject", "share", "summary", "unshare"]
+__all__ = ["average", "counts_of", "eject", "share", "summary", "unshare"]
 
 LINEAR, NEGATE_B, DELTA = "linear", "lora_linear_only_negate_b", "lora_delta_w_svd"
 STRATEGIES = (LINEAR, NEGATE_B, DELTA)
@@ -70,7 +70,7 @@ def average(
             f"this model already has an adapter {name!r}; choose another name, delete_adapter "
             "first, or pass overwrite_ok=True"
         )
-    counts = _counts(adapter_list, weights, normalize_weights)
+    counts = counts_of("adapter_list", adapter_list, weights, normalize_weights)
     config = _common_config(own, list(counts))
     _check_strategy(combine_strategy, config, svd_rank)
     if svd_rank is not None:
@@ -108,24 +108,26 @@ def _modules(slot: Slot, counts: Mapping[str, float]) -> list[tuple[nn.Module, f
     return [(slot[name], count) for name, count in counts.items()]
 
 
-def _counts(given: Any, weights: Any, normalize: bool) -> dict[str, float]:
-    """What each adapter counts; one that is named twice counts for both."""
+def counts_of(what: str, given: Any, weights: Any, normalize: bool) -> dict[str, float]:
+    """What each of the adapters or heads counts; one that is named twice counts for both.
+
+    Raises AdapterError, naming the argument `what`, for what is no list, and for no weights.
+    """
     listed = isinstance(given, (Sequence, Mapping)) and not isinstance(given, str)
     if not listed or not given or not all(isinstance(name, str) for name in given):
         raise AdapterError(
-            f"adapter_list is {given!r:.100}; allowed: a list of adapters' names, or a map from "
-            "names to weights"
+            f"{what} is {given!r:.100}; allowed: a list of names, or a map from names to weights"
         )
     if isinstance(given, Mapping):
         if weights is not None:
-            raise AdapterError("weights are given twice: in adapter_list, a map, and as weights")
+            raise AdapterError(f"weights are given twice: in {what}, a map, and as weights")
         weights = given.values()
     elif weights is None:
         weights = [1 / len(given)] * len(given)
     values = list(weights)
     if len(values) != len(given):
         raise AdapterError(
-            f"weights are {values!r:.100}, and there are {len(given)} adapters; give one for each"
+            f"weights are {values!r:.100}, and {what} names {len(given)}; give one for each"
         )
     for value in values:
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):

@@ -1,11 +1,13 @@
 """Heads by name: which are active, what their labels are called, and what files hold of them."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from distilbert.adapters.arithmetic import counts_of
+from distilbert.adapters.means import means
 from distilbert.adapters.registry import check_name
 from distilbert.adapters.store import StoredHead
 from distilbert.config import DistilBertConfig
@@ -93,6 +95,47 @@ class NamedHeads(AddedHeads):
         """The names of a head's labels in the order of their numbers; see `get_labels_dict`."""
         names = self.get_labels_dict(head_name)
         return None if names is None else list(names.values())
+
+    def average_head(
+        self,
+        head_name: str,
+        head_list: Sequence[str] | Mapping[str, float],
+        weights: Sequence[float] | None = None,
+        normalize_weights: bool = True,
+        overwrite_ok: bool = False,
+        set_active: bool = False,
+    ) -> None:
+        """Adds a head whose weights are the weighted mean of those of others of one kind.
+
+        Args:
+            head_name: Of the new one; its labels are those of the first.
+            head_list: Names of heads of one type and options, or a map from name to weight.
+            weights: One for each; left out, all alike.
+            normalize_weights: Scale the weights so that their sum is 1.
+            overwrite_ok: Replace a head of the same name.
+            set_active: Let passes that name no head use it.
+        """
+        self._check_new(head_name, overwrite_ok)
+        counts = counts_of("head_list", head_list, weights, normalize_weights)
+        heads = [(self.named_head(name), count) for name, count in counts.items()]
+        first = heads[0][0]
+        for head, _ in heads[1:]:
+            unequal = sorted(
+                key
+                for key in {*first.config, *head.config} - {"dropout_prob", "label2id"}
+                if first.config.get(key) != head.config.get(key)
+            )
+            if unequal or type(head) is not type(first):
+                raise AdapterError(
+                    f"cannot average the heads {first.name!r} and {head.name!r}, which differ in "
+                    f"{unequal or 'their class'}; allowed: heads of one type and options"
+                )
+        new = self.built_head(head_name, first.config)
+        values = means(heads)
+        if isinstance(new, LanguageModelHead) and self.config.tie_word_embeddings:
+            del values[new.decoder_key]  # the embeddings' own table
+        new.load_state_dict(values, strict=False)
+        self.add_prediction_head(new, overwrite_ok, set_active)
 
     # Files -----------------------------------------------------------------------------------
 

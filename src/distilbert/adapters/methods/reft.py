@@ -136,7 +136,8 @@ class Orthogonal(nn.Module):
             vectors = tall.tril(-1)
             turned = torch.linalg.householder_product(vectors, 2 / (1 + vectors.square().sum(0)))
             # signs, and not the values: weight decay may have made these smaller
-            turned = turned * tall.diagonal().detach().sign()
+            diagonal = (tall.detach() * torch.eye(*tall.shape, device=tall.device)).sum(0)
+            turned = turned * diagonal.sign()
         weight = base.to(exact) @ turned
         return weight.mT if wide else weight
 

@@ -247,12 +247,15 @@ class PerRow(Composition):
         return PerRow, (self.children,)
 
     def first(self) -> str:
+        """The name of the first adapter that a row has."""
         return names(self)[0]
 
     def last(self) -> str:
+        """The last of the names of adapters, each counted where it stands first."""
         return names(self)[-1]
 
     def to_dict(self) -> dict[str, Any]:
+        """Raises AdapterError: rows of one batch are no part of files."""
         raise AdapterError("PerRow belongs to one batch and cannot be saved; save the adapters")
 
 

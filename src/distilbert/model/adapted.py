@@ -82,7 +82,10 @@ class Adapted(nn.Module):
             self.set_active_adapters(adapter_name)
 
     def delete_adapter(self, adapter_name: str) -> None:
-        """Removes an adapter; the active setup is emptied if it was part of it."""
+        """Removes an adapter; the active setup is emptied if it was part of it.
+
+        Raises AdapterError if it is merged, or part of a fusion.
+        """
         manage.delete(self.base_model, adapter_name)
 
     def get_adapter(self, name: str) -> dict[int, dict[str, nn.Module]]:
@@ -125,7 +128,10 @@ class Adapted(nn.Module):
 
         Args:
             adapter_setup: A name, a list (a stack), a list of lists (a fusion), a composition.
-            skip_layers: Layers in which adapters do not act (AdapterDrop).
+            skip_layers: Layers in which adapters do not act (AdapterDrop), also in calls that name
+                others.
+
+        Raises AdapterError, and changes nothing, for what does not exist or cannot be combined so.
         """
         own = self.adapters_config
         merged, own.merged = own.merged, None

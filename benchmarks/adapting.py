@@ -71,8 +71,9 @@ def model_of(options: argparse.Namespace) -> DistilBertForSequenceClassification
 
 def beside(method: str, batches: list[list[torch.Tensor]], options: argparse.Namespace) -> None:
     """Forward passes and steps of training, in both packages."""
-    import adapters
     import transformers
+
+    import adapters
 
     ours = model_of(options)
     theirs = transformers.DistilBertForSequenceClassification(
@@ -161,9 +162,7 @@ def idle(batches: list[list[torch.Tensor]], options: argparse.Namespace) -> None
 # Each row its own --------------------------------------------------------------------------------
 
 
-def each_row_its_own(
-    method: str, batch: list[torch.Tensor], options: argparse.Namespace
-) -> None:
+def each_row_its_own(method: str, batch: list[torch.Tensor], options: argparse.Namespace) -> None:
     """32 rows with 16 different adapters: at once, adapter by adapter, and the base alone."""
     model = model_of(options).eval()
     for number in range(ADAPTERS):

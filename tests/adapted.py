@@ -26,7 +26,8 @@ METHODS = {
     "prompt": "prompt_tuning[prompt_length=2]",
     "prompt behind": "prompt_tuning[prompt_length=3,combine='prefix_after_bos']",
     "lora": "lora[r=4,alpha=6]",
-    "lora all": 'lora[r=3,intermediate_lora=True,output_lora=True,attn_matrices=["q","k","v","out"]]',
+    "lora all": "lora[r=3,intermediate_lora=True,output_lora=True,"
+    "attn_matrices=['q','k','v','out']]",
     "gated lora": "lora[r=4,use_gating=True]",
     "dora": "dora[r=4]",
     "ia3": "ia3",

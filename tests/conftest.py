@@ -11,6 +11,8 @@ from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for a network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tiny models are computed many times faster by one thread than by several that wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).parent))  # `from data import shared`
 

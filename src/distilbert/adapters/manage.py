@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from distilbert.adapters import methods as _methods  # noqa: F401  (each registers its builder)
-from distilbert.adapters.build import build
+from distilbert.adapters.build import Undrawn, build
 from distilbert.adapters.composition import Composition, Fuse, names, parse
 from distilbert.adapters.configs import (
     AdapterConfig,
@@ -76,18 +76,41 @@ def all_or_nothing(encoder: Any) -> Iterator[None]:
 # Adding ------------------------------------------------------------------------------------------
 
 
-def built(encoder: Any, name: str, config: AdapterConfig) -> list[tuple[Slot, nn.Module]]:
+def built(
+    encoder: Any, name: str, config: AdapterConfig, device: str | None = None
+) -> list[tuple[Slot, nn.Module]]:
     """The modules of an adapter and where they belong; nothing is added yet.
 
-    They have the dtype and device of the model. Raises AdapterError if nothing hangs anywhere.
+    They have the dtype of the model, and its device unless another is named: on "meta" they take
+    no memory and have no values. Raises AdapterError if nothing hangs anywhere.
     """
+    with _made_on(device):
+        return _built(encoder, name, config, device or encoder.device)
+
+
+@contextmanager
+def _made_on(device: str | None) -> Iterator[None]:
+    """Modules that are made inside have shapes alone if the device is "meta".
+
+    All others are made where torch makes them, mostly the CPU, and brought to their device after.
+    """
+    if device == "meta" or torch.empty(0).is_meta:
+        with torch.device("meta"), Undrawn():
+            yield
+    else:
+        yield
+
+
+def _built(
+    encoder: Any, name: str, config: AdapterConfig, device: torch.device | str
+) -> list[tuple[Slot, nn.Module]]:
     ready: list[tuple[Slot, nn.Module]] = []
     for _, slot, host in slots(encoder):
         at_root = slot.site.layer < 0
         module = build(config, slot.site, encoder if at_root else host, name)
         if module is not None:
             own_dtype = getattr(module, "own_dtype", None)  # a configuration may ask for another
-            module.to(device=encoder.device, dtype=own_dtype or encoder.dtype)
+            module.to(device=device, dtype=own_dtype or encoder.dtype)
             ready.append((slot, module.train(encoder.training)))
     if not any(slot.site.name not in ("shared", "prefixes") for slot, _ in ready):
         raise AdapterError(
@@ -109,21 +132,55 @@ def add(encoder: Any, name: Any, config: Any, *, overwrite: bool = False) -> Non
         )
     resolved = resolve(config)
     check_places(resolved, encoder.config.n_layers)
-    ready = built(encoder, name, resolved)
-    if name in own:
-        delete(encoder, name)
-    hang(encoder, name, resolved, ready)
+    hang(encoder, name, resolved, built(encoder, name, resolved))
 
 
 def hang(
     encoder: Any, name: str, config: AdapterConfig, ready: Iterable[tuple[Slot, nn.Module]]
 ) -> None:
-    """Adds what `built` made."""
+    """Adds what `built` made, in place of an adapter of this name; what is active stays so.
+
+    Raises AdapterError, and changes nothing, if that one is merged, or if a fusion or the active
+    setup that it is part of cannot have the new one.
+    """
+    own = registry(encoder)
+    if name not in own:
+        _hang(encoder, name, config, ready)
+        return
+    _check_not_merged(own, name)
+    fused = [entry.adapters for entry in own.fusions.values() if name in entry.adapters]
+    places = [_common_places(own, adapters) for adapters in fused]
+    with all_or_nothing(encoder):
+        _take_off(encoder, name)
+        _hang(encoder, name, config, ready)
+        if [_common_places(own, adapters) for adapters in fused] != places:
+            raise AdapterError(
+                f"{name!r} is part of a fusion, which hangs at {sorted(places[0])}, and the new "
+                "one hangs elsewhere; call delete_adapter_fusion first"
+            )
+        if name in names(own.active.setup):
+            own.active = own.plan(own.active.setup, own.active.skip_layers)
+
+
+def _hang(
+    encoder: Any, name: str, config: AdapterConfig, ready: Iterable[tuple[Slot, nn.Module]]
+) -> None:
     own, ready = registry(encoder), list(ready)
     for slot, module in ready:
         slot[name] = module
     own.configs[name] = config
     own.traits[name] = Traits.of(name, config, tuple(slot.site for slot, _ in ready))
+
+
+def _take_off(encoder: Any, name: str) -> None:
+    for _, slot, _ in slots(encoder):
+        if name in slot:
+            del slot[name]
+
+
+def _check_not_merged(own: Adapters, name: str) -> None:
+    if own.merged == name:
+        raise AdapterError(f"{name!r} is merged into the weights; call reset_adapter() first")
 
 
 def delete(encoder: Any, name: Any) -> None:
@@ -136,11 +193,8 @@ def delete(encoder: Any, name: Any) -> None:
             f"{name!r} is part of the fusion {fused[0]!r}; call "
             f"delete_adapter_fusion({fused[0]!r}) first"
         )
-    if own.merged == name:
-        raise AdapterError(f"{name!r} is merged into the weights; call reset_adapter() first")
-    for _, slot, _ in slots(encoder):
-        if name in slot:
-            del slot[name]
+    _check_not_merged(own, name)
+    _take_off(encoder, name)
     del own.configs[name], own.traits[name]
     if name in names(own.active.setup):
         own.active = own.plan(None)
@@ -253,17 +307,33 @@ def add_fusion(
         )
     resolved = resolve_fusion(config)
     ready = built_fusion(encoder, adapters, resolved)
-    if label in own.fusions:
-        delete_fusion(encoder, label)
     hang_fusion(encoder, label, FusionEntry(adapters, resolved), ready)
     return label
 
 
 def built_fusion(
-    encoder: Any, adapters: tuple[str, ...], config: AdapterFusionConfig
+    encoder: Any,
+    adapters: tuple[str, ...],
+    config: AdapterFusionConfig,
+    device: str | None = None,
 ) -> list[tuple[Residual, Fusion]]:
-    """The modules of a fusion and where they belong. Raises AdapterError if there are none."""
-    own = registry(encoder)
+    """The modules of a fusion and where they belong; see `built`.
+
+    Raises AdapterError if its adapters do not hang at the same places.
+    """
+    places = _common_places(registry(encoder), adapters)
+    ready = []
+    for _, residual in residuals(encoder):
+        if residual.site.name in places:
+            with _made_on(device):
+                fusion = Fusion(config, residual.site.width, encoder.config.attention_dropout)
+            fusion.to(device=device or encoder.device, dtype=encoder.dtype)
+            ready.append((residual, fusion.train(encoder.training)))
+    return ready
+
+
+def _common_places(own: Adapters, adapters: tuple[str, ...]) -> set[str]:
+    """Where all of these have a bottleneck. Raises AdapterError if it is not the same for all."""
     places = {
         name: {
             place
@@ -280,22 +350,22 @@ def built_fusion(
             f"the adapters of a fusion must hang at the same places; they hang at {shown}; "
             "allowed: bottleneck adapters with equal mh_adapter and output_adapter"
         )
-    ready = []
-    for _, residual in residuals(encoder):
-        if residual.site.name in places[adapters[0]]:
-            fusion = Fusion(config, residual.site.width, encoder.config.attention_dropout)
-            fusion.to(device=encoder.device, dtype=encoder.dtype).train(encoder.training)
-            ready.append((residual, fusion))
-    return ready
+    return places[adapters[0]]
 
 
 def hang_fusion(
     encoder: Any, name: str, entry: FusionEntry, ready: Iterable[tuple[Residual, Fusion]]
 ) -> None:
-    """Adds what `built_fusion` made."""
+    """Adds what `built_fusion` made, in place of a fusion of this name.
+
+    What is active stays so where the new one is over the same adapters.
+    """
+    own = registry(encoder)
+    if name in own.fusions and own.fusions[name].adapters != entry.adapters:
+        delete_fusion(encoder, name)
     for residual, fusion in ready:
         residual.adapter_fusion_layer[name] = fusion
-    registry(encoder).fusions[name] = entry
+    own.fusions[name] = entry
 
 
 def delete_fusion(encoder: Any, given: Any) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from distilbert.adapters.configs import (
     AdapterConfig,
     AdapterFusionConfig,
     ConfigUnion,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    ReftConfig,
     members,
     preset_name,
     resolve,
@@ -22,10 +25,12 @@ from distilbert.adapters.configs import (
 )
 from distilbert.adapters.foreign import rename, split_key
 from distilbert.adapters.registry import FusionEntry, check_name
-from distilbert.adapters.stored import MODEL_TYPE, StoredAdapter, StoredFusion
+from distilbert.adapters.stored import MODEL_TYPE, StoredAdapter, StoredFusion, check_numbers
 from distilbert.errors import AdapterError
 
 logger = logging.getLogger("distilbert")
+Place = TypeVar("Place")
+Part = TypeVar("Part", bound=nn.Module)
 
 
 def info_of(encoder: Any, model_class: str) -> dict[str, Any]:
@@ -88,14 +93,17 @@ def load_adapter(
     weights = rename(stored.weights, stored.name, name)
     config = stored.config
     if leave_out:
-        config = _leaving_out(config, leave_out)
+        config = _leaving_out(config, leave_out, encoder.config.n_layers)
         weights = {key: t for key, t in weights.items() if _layer(key) not in set(leave_out)}
-    ready = manage.built(encoder, name, config)
     paths = {id(slot): path for path, slot, _ in manage.slots(encoder)}
-    parts = [(f"{paths[id(slot)]}.{name}", module) for slot, module in ready]
-    fill(parts, weights, f"the adapter {stored.name!r}", encoder, strict=strict)
-    if name in manage.registry(encoder):
-        manage.delete(encoder, name)
+    ready = filled(
+        lambda device: manage.built(encoder, name, config, device),
+        lambda slot: f"{paths[id(slot)]}.{name}",
+        weights,
+        f"the adapter {stored.name!r}",
+        encoder,
+        strict=strict,
+    )
     manage.hang(encoder, name, config, ready)
 
 
@@ -106,18 +114,17 @@ def load_fusion(encoder: Any, stored: StoredFusion, name: str, *, strict: bool =
     weights = rename(stored.weights, stored.name, name)
     for adapter in stored.adapters:
         manage.registry(encoder).require(adapter)
-    ready = manage.built_fusion(encoder, stored.adapters, stored.config)
-    parts = [
-        (f"{path}.adapter_fusion_layer.{name}", fusion)
-        for path, residual in manage.residuals(encoder)
-        for own, fusion in ready
-        if own is residual
-    ]
-    fill(parts, weights, f"the fusion {stored.name!r}", encoder, strict=strict)
+    paths = {id(residual): path for path, residual in manage.residuals(encoder)}
+    ready = filled(
+        lambda device: manage.built_fusion(encoder, stored.adapters, stored.config, device),
+        lambda residual: f"{paths[id(residual)]}.adapter_fusion_layer.{name}",
+        weights,
+        f"the fusion {stored.name!r}",
+        encoder,
+        strict=strict,
+    )
     for _, fusion in ready:
         fusion.temperature = 1.0  # it has been trained
-    if name in manage.registry(encoder).fusions:
-        manage.delete_fusion(encoder, name)
     manage.hang_fusion(encoder, name, FusionEntry(stored.adapters, stored.config), ready)
 
 
@@ -134,24 +141,74 @@ def check_made_for(encoder: Any, info: Mapping[str, Any], what: str) -> None:
         )
 
 
-def fill(
-    parts: Iterable[tuple[str, nn.Module]],
+def filled(
+    make: Callable[[str | None], list[tuple[Place, Part]]],
+    path: Callable[[Place], str],
     weights: Mapping[str, Tensor],
     what: str,
     encoder: Any,
     *,
     strict: bool = True,
     passed_over: Collection[str] = (),
-) -> None:
-    """Copies weights into modules that hang below paths; none of them is in the model yet.
+) -> list[tuple[Place, Part]]:
+    """Modules that hold weights of a file, and their places, where none of them hangs yet.
 
-    passed_over: Keys that no file needs to have.
+    No memory is taken for them, and nothing is drawn, before the weights are known to fit.
 
-    Raises AdapterError if, `strict`, one is missing, left over or not finite, and always for one of
-    another shape.
+    Args:
+        make: Builds them on a device; None for that of the model.
+        path: The key of a place, below which a module's weights stand.
+        passed_over: Keys that no file needs to have.
+
+    Raises AdapterError if, `strict`, a weight is missing or left over, and always for one that is
+    not finite, or has another shape than its module.
     """
+    ready = make("meta")
+    complete = _compare(
+        [(path(place), module) for place, module in ready],
+        weights,
+        what,
+        encoder,
+        strict=strict,
+        passed_over=passed_over,
+    )
+    if complete:
+        for _, module in ready:
+            _give_memory(module, encoder.device)
+    else:  # what the file lacks starts as in a new one
+        ready = make(None)
+    for place, module in ready:
+        for rest, own in module.state_dict().items():
+            value = weights.get(f"{path(place)}.{rest}")
+            if value is not None:
+                _take(module, rest, value, own)
+    return ready
+
+
+def _give_memory(module: nn.Module, device: torch.device) -> None:
+    """Room for the values of all that has shapes only; a head's own class may have values."""
+
+    def given(tensor: Tensor) -> Tensor:
+        if not tensor.is_meta:
+            return tensor
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+
+    module._apply(given)  # type: ignore[no-untyped-call]
+
+
+def _compare(
+    parts: Iterable[tuple[str, nn.Module]],
+    weights: Mapping[str, Tensor],
+    what: str,
+    encoder: Any,
+    *,
+    strict: bool,
+    passed_over: Collection[str],
+) -> bool:
+    """Whether the weights are all that modules without values need; see `filled`."""
     left = dict(weights)
     missing: list[str] = []
+    layers: set[int] = set()  # that have one of the weights
     for path, module in parts:
         for rest, own in module.state_dict().items():
             key = f"{path}.{rest}"
@@ -159,17 +216,19 @@ def fill(
                 missing += [key] if key not in passed_over else []
                 continue
             value = left.pop(key)
+            layers.add(_layer(key))
             _check_value(key, value, what)
             if not _take(module, rest, value, own):
                 raise AdapterError(
                     f"{what} does not fit: {key!r} has the shape {list(value.shape)} in the file "
                     f"and {list(own.shape)} in this model"
                 )
-    problem = _mismatch(missing, list(left), what, encoder)
+    problem = _mismatch(missing, list(left), layers, what, encoder.config.n_layers)
     if problem and strict:
         raise AdapterError(f"{problem}. Pass strict=False to load what fits all the same")
     if problem:
         logger.warning("%s", problem)
+    return not missing
 
 
 def _take(module: nn.Module, rest: str, value: Tensor, own: Tensor) -> bool:
@@ -193,13 +252,12 @@ def _check_value(key: str, value: Tensor, what: str) -> None:
         raise AdapterError(f"{what}: {key!r} is not finite (NaN or infinity); the file is damaged")
 
 
-def _mismatch(missing: list[str], left: list[str], what: str, encoder: Any) -> str:
-    depth = encoder.config.n_layers
-    deeper = [key for key in left if _layer(key) >= depth]
-    if deeper:
-        layers = max(_layer(key) for key in deeper) + 1
-        return f"{what} was made for a model of {layers} layers; this one has {depth}"
-    if missing and not left and _whole_layers(missing, depth):
+def _mismatch(missing: list[str], left: list[str], layers: set[int], what: str, depth: int) -> str:
+    deepest = max(map(_layer, left), default=-1)
+    if deepest >= depth:
+        return f"{what} was made for a model of {deepest + 1} layers; this one has {depth}"
+    last, lacking = max(layers, default=-1), {_layer(key) for key in missing}
+    if not left and 0 <= last < depth - 1 and lacking == set(range(last + 1, depth)):
         return (
             f"{what} was made for a model of fewer than {depth} layers: {missing[0]!r} is missing"
         )
@@ -209,12 +267,6 @@ def _mismatch(missing: list[str], left: list[str], what: str, encoder: Any) -> s
     if left:
         problems.append(f"{_listed(left)} left over, with no place in the adapter's configuration")
     return f"{what}: " + "; ".join(problems) if problems else ""
-
-
-def _whole_layers(missing: list[str], depth: int) -> bool:
-    """Whether what is missing is all of the last layers."""
-    layers = {_layer(key) for key in missing}
-    return min(layers) > 0 and layers == set(range(min(layers), depth))
 
 
 def _listed(keys: list[str]) -> str:
@@ -230,17 +282,37 @@ def _layer(key: str) -> int:
     return int(found) if found.isdigit() else -1
 
 
-def _leaving_out(config: AdapterConfig, layers: Sequence[int]) -> AdapterConfig:
-    """The configuration without these layers."""
-    parts = []
-    for member in members(config):
-        if "leave_out" not in member:
-            raise AdapterError(
-                f"leave_out={list(layers)} has no meaning for {type(member).__name__}, which "
-                "belongs to no single layer, or names its layers itself"
-            )
-        parts.append(member.replace(leave_out=sorted({*member["leave_out"], *layers})))
+def _leaving_out(config: AdapterConfig, layers: Sequence[int], depth: int) -> AdapterConfig:
+    """The configuration without these layers of so many. Raises AdapterError if that cannot be."""
+    wrong = [layer for layer in layers if type(layer) is not int or not 0 <= layer < depth]
+    if wrong:
+        raise AdapterError(
+            f"leave_out holds {wrong[0]!r}; allowed: numbers of layers, 0 to {depth - 1}"
+        )
+    if isinstance(config, PromptTuningConfig):
+        raise AdapterError(
+            f"leave_out={list(layers)} has no meaning for a prompt, which stands before all layers"
+        )
+    parts = [_member_without(member, {*layers}, depth) for member in members(config)]
     return ConfigUnion(*parts) if isinstance(config, ConfigUnion) else parts[0]
+
+
+def _member_without(member: Any, gone: set[int], depth: int) -> Any:
+    if isinstance(member, PromptTuningConfig):
+        return member
+    if isinstance(member, PrefixTuningConfig) and not gone <= {*member.leave_out}:
+        raise AdapterError(
+            f"leave_out={sorted(gone)} cannot be for a prefix, whose weights are those of all its "
+            "layers together; pass skip_layers to set_active_adapters instead"
+        )
+    if isinstance(member, ReftConfig):
+        own = range(depth) if member.layers == "all" else member.layers
+        return member.replace(layers=[layer for layer in own if layer not in gone])
+    changes: dict[str, Any] = {"leave_out": sorted({*member["leave_out"], *gone})}
+    for name in ("rank_pattern", "alpha_pattern"):
+        if member.get(name):
+            changes[name] = {m: n for m, n in member[name].items() if _layer(m) not in gone}
+    return member.replace(**changes)
 
 
 # The configuration of a whole model --------------------------------------------------------------
@@ -285,6 +357,7 @@ def restore(encoder: Any, data: Any) -> None:
         raise AdapterError(
             f"adapters of the configuration are {data!r:.100}; allowed: a dictionary"
         )
+    check_numbers(data, "the configuration, under 'adapters',")
     maps = {key: data.get(key) or {} for key in ("config_map", "fusion_config_map")}
     for name, label in data.get("adapters", {}).items():
         manage.add(encoder, name, resolve(maps["config_map"].get(label, label)))

@@ -106,7 +106,7 @@ def load_pretrained(
     _assign(model, found, weights, fresh, target, wanted_device, report)
     if wanted_dtype is not None:
         model.to(target)  # what a class of one's own has beside the layers
-        settings.dtype = str(target).removeprefix("torch.")
+        own.config.dtype = str(target).removeprefix("torch.")
     return model.eval(), report
 
 

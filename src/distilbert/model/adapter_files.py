@@ -1,19 +1,21 @@
 """Adapters, fusions, heads and setups of a model in files: AdapterHub's folders, and PEFT's."""
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distilbert.adapters import manage, store, transfer
-from distilbert.adapters.composition import Composition, names
+from distilbert.adapters.composition import Composition
 from distilbert.adapters.older import without_type
-from distilbert.adapters.plan import fused
 from distilbert.adapters.store import StoredHead
+from distilbert.adapters.stored import setup_parts
 from distilbert.errors import AdapterError
 from distilbert.files.find import HUB_OPTIONS
 from distilbert.model.adapted import Adapted
 
+logger = logging.getLogger("distilbert")
 Place = str | os.PathLike[str]
 
 
@@ -109,7 +111,7 @@ class AdapterFiles(Adapted):
         keep = self._checked_head(stored.head, name, id2label)
         transfer.load_adapter(self.base_model, stored, name, leave_out=leave_out, strict=strict)
         if keep is not None:
-            keep()
+            keep(False)
         if set_active:
             self.set_active_adapters(name)
         return name
@@ -181,7 +183,7 @@ class AdapterFiles(Adapted):
         keep = self._checked_head(stored.head, name, None)
         transfer.load_fusion(self.base_model, stored, name, strict=strict)
         if keep is not None:
-            keep()
+            keep(False)
         if set_active:
             self.set_active_adapters(self.adapters_config.fuse(name))
         return name
@@ -214,23 +216,30 @@ class AdapterFiles(Adapted):
         custom_weights_loaders: None = None,
         use_safetensors: bool = True,
     ) -> None:
-        """Writes a composition with its adapters and fusions, and heads, each in a folder below."""
+        """Writes a composition with its adapters and fusions, and heads, each in a folder below.
+
+        head_setup: The name of a head, a list or composition of names, or True for the head of a
+            class for one task.
+        """
         tree = self.adapters_config.plan(adapter_setup).setup
         if tree is None:
             raise AdapterError("there is no setup to save; name an adapter or a composition")
-        heads = self._heads_of_setup(head_setup)
-        store.write_setup(save_directory, tree.to_dict(), _plain_heads(head_setup))
+        named = _plain(head_setup)
+        parts = setup_parts(tree.to_dict(), named, "the setup")
+        heads = {name: self._required_head(name or None) for name in parts["heads"]}
         options: dict[str, Any] = {
             "meta_dict": meta_dict,
             "custom_weights_loaders": custom_weights_loaders,
             "use_safetensors": use_safetensors,
         }
-        for name in names(tree):
-            self.save_adapter(Path(save_directory) / name, name, with_head=False, **options)
-        for name in fused(tree):
-            self.save_adapter_fusion(Path(save_directory) / name, name, **options)
-        for name in heads:
-            self.save_head(Path(save_directory) / name, name or None, use_safetensors)
+        place = Path(save_directory)
+        for name in parts["adapters"]:
+            self.save_adapter(place / name, name, with_head=False, **options)
+        for name in parts["fusions"]:
+            self.save_adapter_fusion(place / name, name, **options)
+        for name, head in heads.items():
+            store.write_head(place / name, head, safe=use_safetensors)
+        store.write_setup(place, tree.to_dict(), named)  # last: it stands for all the others
 
     def load_adapter_setup(
         self,
@@ -241,29 +250,46 @@ class AdapterFiles(Adapted):
         use_safetensors: bool | None = None,
         **where: Any,
     ) -> tuple[Composition, Any]:
-        """Adds what `save_adapter_setup` wrote; the composition and the heads that it names."""
-        options = {**_where(where, version), "use_safetensors": use_safetensors}
-        found = store.read_setup(adapter_setup_name_or_path, **_where(where, version))
-        tree = Composition.from_dict(found.adapter_setup)
-        below = str(options.pop("subfolder", "") or "")
+        """Adds what `save_adapter_setup` wrote; the composition and the heads that it names.
+
+        Where one part is refused, none is added. set_active: Let the composition act, and its
+        heads, in every call that names no other.
+        """
         _no_loaders(custom_weights_loaders)
+        place, options = adapter_setup_name_or_path, _where(where, version)
+        found = store.read_setup(place, **options)
+        tree, heads = Composition.from_dict(found.adapter_setup), _heads_of(found.head_setup)
+        if set_active:
+            self._check_active_heads(heads, found.heads)
+        above = str(options.pop("subfolder", "") or "")
+        options["use_safetensors"] = use_safetensors
+
+        def below(name: str) -> dict[str, Any]:
+            return {"subfolder": f"{above}/{name}".strip("/"), **options}
+
         with manage.all_or_nothing(self.base_model):
             for name in found.adapters:
-                place = _below(below, name)
-                self.load_adapter(
-                    adapter_setup_name_or_path, with_head=False, subfolder=place, **options
-                )
+                self.load_adapter(place, load_as=name, with_head=False, **below(name))
             for name in found.fusions:
-                place = _below(below, name)
-                self.load_adapter_fusion(
-                    adapter_setup_name_or_path, with_head=False, subfolder=place, **options
-                )
+                self.load_adapter_fusion(place, load_as=name, with_head=False, **below(name))
             plan = self.adapters_config.plan(tree)
-            for name in found.heads:
-                self.load_head(adapter_setup_name_or_path, subfolder=_below(below, name), **options)
+            keeps = [
+                self._checked_head(store.read_head(place, **below(name)), name or None, None)
+                for name in found.heads
+            ]
+        for name, keep in zip(found.heads, keeps, strict=True):
+            if keep is not None:
+                keep(False)
+            else:
+                logger.warning(
+                    "the setup's head %r is left out: a %s has no place for it",
+                    name,
+                    type(self).__name__,
+                )
         if set_active:
             self.set_active_adapters(plan.setup)
-        return tree, found.head_setup
+            self._activate_heads(heads)
+        return tree, heads
 
     # Heads -----------------------------------------------------------------------------------
 
@@ -271,13 +297,7 @@ class AdapterFiles(Adapted):
         self, save_directory: Place, head_name: str | None = None, use_safetensors: bool = True
     ) -> None:
         """Writes a head into a folder: that of this name, or the one of a fixed class."""
-        head = self._stored_head(head_name)
-        if head is None:
-            raise AdapterError(
-                f"{type(self).__name__} has no head {head_name!r} to save; "
-                "DistilBertModelWithHeads and the classes for tasks have heads"
-            )
-        store.write_head(save_directory, head, safe=use_safetensors)
+        store.write_head(save_directory, self._required_head(head_name), safe=use_safetensors)
 
     def load_head(
         self,
@@ -289,14 +309,15 @@ class AdapterFiles(Adapted):
     ) -> str | None:
         """Loads a head, in place of one of the same name, and returns its name.
 
-        A class for one task takes one whose layers and labels are its own.
+        In a model with named heads it becomes the active one. A class for one task takes one whose
+        layers and labels are its own.
         """
         stored = store.read_head(save_directory, use_safetensors=use_safetensors, **_where(where))
         keep = self._checked_head(stored, load_as or stored.name, id2label)
         if keep is None:
             raise AdapterError(f"{type(self).__name__} has no place for a head")
-        keep()
-        return load_as or stored.name
+        name: str | None = keep(True)
+        return name
 
     def save_all_heads(self, save_directory: Place, use_safetensors: bool = True) -> None:
         """Writes every head into a folder of its name below `save_directory`."""
@@ -321,13 +342,21 @@ class AdapterFiles(Adapted):
         """
         return None
 
-    def _heads_of_setup(self, head_setup: Any) -> list[str]:
-        """The names of the heads to write with a setup; "" for that of a fixed class."""
-        if head_setup is None:
-            return []
-        if isinstance(head_setup, Composition):
-            return names(head_setup)
-        return [head_setup] if isinstance(head_setup, str) else list(head_setup)
+    def _required_head(self, name: Any) -> StoredHead:
+        """The head of this name as data. Raises AdapterError where there is none."""
+        head = self._stored_head(name)
+        if head is None:
+            raise AdapterError(
+                f"{type(self).__name__} has no head {name!r} to save, but {self._head_names()}; "
+                "DistilBertModelWithHeads and the classes for tasks have heads"
+            )
+        return head
+
+    def _check_active_heads(self, heads: Any, known: Collection[str]) -> None:
+        """Raises AdapterError if the heads of a setup, with these names, could not be active."""
+
+    def _activate_heads(self, heads: Any) -> None:
+        """Lets the heads of a setup be those of calls that name none."""
 
 
 def _no_loaders(given: Any) -> None:
@@ -347,9 +376,11 @@ def _where(options: Mapping[str, Any], version: str | None = None) -> dict[str, 
     return {**({} if version is None else {"revision": version}), **options}
 
 
-def _below(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder and name else folder or name
+def _plain(heads: Any) -> Any:
+    """The heads of a setup as files hold them."""
+    return heads.to_dict() if isinstance(heads, Composition) else heads
 
 
-def _plain_heads(head_setup: Any) -> Any:
-    return head_setup.to_dict() if isinstance(head_setup, Composition) else head_setup
+def _heads_of(data: Any) -> Any:
+    """The heads of a setup as models take them."""
+    return Composition.from_dict(data) if isinstance(data, Mapping) else data

@@ -51,9 +51,6 @@ class ForTask(DistilBertPreTrainedModel):
     ) -> Any:
         return None if stored is None else checked_fixed(self, stored, id2label)
 
-    def _heads_of_setup(self, head_setup: Any) -> list[str]:
-        return [""] if head_setup else []
-
     def _run(
         self,
         input_ids: Tensor | None,

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,14 +12,15 @@ from distilbert.adapters import transfer
 from distilbert.adapters.store import StoredHead
 from distilbert.errors import AdapterError
 from distilbert.model.conversion import FIXED, fixed_from_flexible, flexible_from_fixed, renames
-from distilbert.model.flexible import LanguageModelHead
+from distilbert.model.flexible import HEAD_TYPES, LanguageModelHead
+from distilbert.model.prediction import PredictionHead
 
 if TYPE_CHECKING:
     from distilbert.model.for_tasks import ForTask
     from distilbert.model.named_heads import NamedHeads
 
 logger = logging.getLogger("distilbert")
-Put = Callable[[], None]
+Put = Callable[[bool], str | None]  # whether the head becomes active → its name
 
 
 # Of a fixed class --------------------------------------------------------------------------------
@@ -73,7 +75,7 @@ def checked_fixed(
             )
     labels = dict(id2label) if id2label is not None else names
 
-    def put() -> None:
+    def put(active: bool) -> None:
         with torch.no_grad():
             for key, value in weights.items():
                 if key not in tied:
@@ -149,16 +151,29 @@ def checked_named(
         }
     if id2label is not None:
         options["label2id"] = {label: number for number, label in id2label.items()}
-    head = model.built_head(name, options)
     tied = set()
-    if model.config.tie_word_embeddings and isinstance(head, LanguageModelHead):
-        tied = {f"heads.{name}.{head.decoder_key}"}
-    weights = {key: value for key, value in weights.items() if key not in tied}
-    parts = [(f"heads.{name}", head)]
-    transfer.fill(parts, weights, f"the head {stored.name!r}", model.base_model, passed_over=tied)
 
-    def put() -> None:
-        model.add_prediction_head(head, overwrite_ok=True, set_active=False)
+    def make(device: str | None) -> list[tuple[str, PredictionHead]]:
+        own_class = options.get("head_type") not in HEAD_TYPES  # may need values to be built
+        with nullcontext() if device is None or own_class else torch.device(device):
+            return [(f"heads.{name}", model.built_head(name, options))]
+
+    if model.config.tie_word_embeddings:
+        sketch = make("meta")[0][1]
+        if isinstance(sketch, LanguageModelHead):
+            tied = {f"heads.{name}.{sketch.decoder_key}"}
+    ((_, head),) = transfer.filled(
+        make,
+        str,
+        {key: value for key, value in weights.items() if key not in tied},
+        f"the head {stored.name!r}",
+        model.base_model,
+        passed_over=tied,
+    )
+
+    def put(active: bool) -> str:
+        model.add_prediction_head(head, overwrite_ok=True, set_active=active)
+        return name
 
     return put
 

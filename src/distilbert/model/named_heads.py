@@ -1,7 +1,7 @@
 """Heads by name: which are active, what their labels are called, and what files hold of them."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -160,6 +160,14 @@ class NamedHeads(AddedHeads):
         label = name or stored.name or "default"
         check_name(label, "a head")
         return checked_named(self, stored, label, id2label)
+
+    def _check_active_heads(self, heads: Any, known: Collection[str]) -> None:
+        if heads and heads is not True:
+            check_choice(heads, known)
+
+    def _activate_heads(self, heads: Any) -> None:
+        if heads:
+            self.active_head = "default" if heads is True else heads
 
     # Vocabulary ------------------------------------------------------------------------------
 

@@ -59,11 +59,15 @@ class PredictionHead(nn.Sequential):
     # Building --------------------------------------------------------------------------------
 
     def build(self, model: "DistilBertPreTrainedModel") -> None:
-        """Makes the layers that the options ask for: fresh, on the model's device, in its mode."""
-        with torch.device(model.device):
+        """Makes the layers that the options ask for: fresh, on the model's device, in its mode.
+
+        Inside `with torch.device("meta")` they have shapes and no values, whatever the model has.
+        """
+        device = torch.device("meta") if torch.empty(0).is_meta else model.device
+        with device:
             for number, layer in enumerate(self._layers(model.config)):
                 self.add_module(str(number), layer)
-        if model.device.type != "meta":
+        if device.type != "meta":
             self._initialise(model.config.initializer_range)
         self.to(model.dtype)
         self.train(model.training)

@@ -109,7 +109,10 @@ class LowRank(Beside):
         if config.use_dora:
             self.m = nn.Linear(1, site.out, bias=False)
             weight = host.loras.plain.get("weight", host.weight)  # not what is merged into it
-            self.m.weight = nn.Parameter(weight.detach().norm(dim=1, keepdim=True))
+            lengths = weight.new_empty(site.out, 1)
+            if not weight.is_meta:  # where they would take PyTorch's compiler to have shapes alone
+                lengths = weight.detach().norm(dim=1, keepdim=True)
+            self.m.weight = nn.Parameter(lengths)
         if config.use_gating:
             self.add_gate(site)
 

@@ -117,7 +117,8 @@ class FlatPool(Pool):
 
     def __init__(self, config: PrefixTuningConfig, dim: int, layers: int) -> None:
         super().__init__(config, dim, layers)
-        self.control_trans = nn.Parameter(torch.randn(config.prefix_length * layers * 2 * dim))
+        values = torch.empty(config.prefix_length * layers * 2 * dim)
+        self.control_trans = nn.Parameter(values.normal_())
 
     def flat(self) -> Tensor:
         return self.control_trans
@@ -142,7 +143,7 @@ def _put(state: PrefixState, keys: Tensor, values: Tensor) -> PrefixState:
 
 def _before(new: Tensor, old: Tensor) -> Tensor:
     """(rows or 1, length, dim), twice → (rows or 1, both lengths, dim)"""
-    rows = max(len(new), len(old))
+    rows = max(new.shape[0], old.shape[0])
     return torch.cat([new.expand(rows, -1, -1), old.expand(rows, -1, -1)], 1)
 
 

@@ -112,7 +112,7 @@ class Orthogonal(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach()
-        original = torch.zeros_like(weight)
+        original = weight.new_zeros(weight.shape)
         original.diagonal().fill_(-1.0)  # no turn: the matrix starts as the base
         slot, inner = nn.Module(), nn.Module()
         slot.original = nn.Parameter(original)
@@ -146,9 +146,10 @@ def _base(weight: Tensor) -> Tensor:
     """The orthogonal matrix whose first columns span those of a matrix, or of its transpose."""
     tall = weight.mT if weight.shape[0] < weight.shape[1] else weight
     count, columns = tall.shape
+    if tall.is_meta:
+        return tall.new_empty(count, count)
     if columns < count:
         tall = torch.cat([tall, torch.randn(count, count - columns, device=tall.device)], 1)
-    if tall.is_meta:
-        return torch.empty_like(tall)
     q, r = torch.linalg.qr(tall)
-    return torch.mul(q, r.diagonal().sgn())
+    # in the order that files have, so that products of what is loaded round as before
+    return torch.mul(q, r.diagonal().sgn()).contiguous()

@@ -1,0 +1,252 @@
+"""What a file holds and a model cannot take is refused, and the model stays as it was."""
+
+import json
+import resource
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapted import WORDS, tiny, with_adapters
+from distilbert import AdapterError, FileError
+from distilbert.adapters import Fuse, Stack
+from travelling import FLEXIBLE, FUSED, equal, fresh, full, hidden, refused
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+METHODS = ("seq_bn", "compacter", "nice", "lora", "vera", "prefix", "prompt", "loreft", "mam")
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return full()
+
+
+@pytest.fixture(scope="module")
+def model():
+    """What nothing of all this may change: adapters, a fusion, heads, an active setup."""
+    found = with_adapters(fresh(), {"a": FUSED, "b": FUSED, "own": "lora"})
+    found.add_adapter_fusion(["a", "b"])
+    found.add_tagging_head("own", num_labels=3)
+    found.add_tagging_head("tags")
+    found.set_active_adapters(Stack("own", Fuse("a", "b")), skip_layers=[2])
+    return found
+
+
+def weights(folder, change):
+    """Changes the weights in a folder."""
+    (path,) = folder.glob("*.safetensors")
+    found = load_file(path)
+    change(found)
+    save_file(found, path)
+
+
+def settings(folder, change):
+    """Changes what a folder's configuration says."""
+    (path,) = folder.glob("*_config.json")
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def first(found):
+    return sorted(key for key in found if ".pool." not in key)[-1]
+
+
+def without_one(folder):
+    weights(folder, lambda w: w.pop(first(w)))
+
+
+def one_too_many(folder):
+    weights(folder, lambda w: w.update({f"{first(w)}s": torch.ones(2)}))
+
+
+def another_shape(folder):
+    weights(folder, lambda w: w.update({first(w): torch.ones(3, 5)}))
+
+
+def not_finite(folder):
+    weights(folder, lambda w: w[first(w)].view(-1)[0].fill_(float("nan")))
+
+
+def another_width(folder):
+    settings(folder, lambda data: data.update(hidden_size=32))
+
+
+def another_type(folder):
+    settings(folder, lambda data: data.update(model_type="roberta"))
+
+
+def no_file(folder):
+    next(folder.glob("*.safetensors")).unlink()
+
+
+def nothing(folder):
+    shutil.rmtree(folder)
+
+
+def outside(folder):
+    settings(folder, lambda data: data.update(name="../../own"))
+
+
+def of_modules(folder):
+    name = "keys"
+    settings(folder, lambda data: data.update(name=name))
+    old = json.loads(next(folder.glob("*_config.json")).read_text())["name"]
+    assert old == name
+
+
+DAMAGES = {
+    "a weight is missing": (without_one, AdapterError, "missing, so the model would keep random"),
+    "one too many": (one_too_many, AdapterError, "left over, with no place"),
+    "another shape": (another_shape, AdapterError, r"has the shape \[3, 5\] in the file and"),
+    "NaN": (not_finite, AdapterError, "is not finite"),
+    "another width": (another_width, AdapterError, "of width 32; this one's width is 24"),
+    "another kind of model": (another_type, AdapterError, "is for model_type 'roberta'"),
+    "no weights": (no_file, FileError, "no .*safetensors or"),
+    "no folder": (nothing, FileError, "folder"),
+    "a name that leads out": (outside, AdapterError, "names '../../own'; allowed: text"),
+    "a name that modules have": (of_modules, AdapterError, "cannot be called 'keys'"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*NaN")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_adapter_changes_nothing(everything, model, tmp_path, damage, method):
+    everything.save_adapter(tmp_path / "x", method, with_head=False)
+    change, error, message = DAMAGES[damage]
+    change(tmp_path / "x")
+    refused(model, error, message, "load_adapter", tmp_path / "x", set_active=True)
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if "width" not in name])
+def test_a_damaged_fusion_changes_nothing(everything, model, tmp_path, damage):
+    everything.save_adapter_fusion(tmp_path / "x", "a,b")
+    change, error, message = DAMAGES[damage]
+    change(tmp_path / "x")
+    refused(model, error, message, "load_adapter_fusion", tmp_path / "x", set_active=True)
+
+
+@pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "a name that modules have"])
+def test_a_damaged_head_changes_nothing(everything, model, tmp_path, damage):
+    everything.save_head(tmp_path / "x", "lora")
+    change, error, message = DAMAGES[damage]
+    change(tmp_path / "x")
+    refused(model, error, message, "load_head", tmp_path / "x")
+
+
+@pytest.mark.parametrize("damage", ["a weight is missing", "another shape", "no weights", "NaN"])
+@pytest.mark.parametrize("part", ["b", "a,b", "lora"])
+def test_a_setup_is_loaded_whole_or_not_at_all(everything, model, tmp_path, part, damage):
+    heads = ["seq_bn", "lora"]
+    everything.save_adapter_setup(tmp_path, Fuse("a", "b"), head_setup=heads)
+    change, error, message = DAMAGES[damage]
+    change(tmp_path / part)
+    refused(model, error, message, "load_adapter_setup", tmp_path, set_active=True)
+
+
+def test_a_setup_that_its_adapters_cannot_run_is_not_loaded(everything, model, tmp_path):
+    everything.save_adapter_setup(tmp_path, Fuse("a", "b"))
+    everything.save_adapter(tmp_path / "b", "lora", with_head=False)
+    refused(model, AdapterError, "must hang at the same places", "load_adapter_setup", tmp_path)
+
+
+def test_folders_of_a_setup_give_the_names_and_not_their_files(everything, tmp_path):
+    everything.save_adapter_setup(tmp_path, Stack("lora"))
+    other = with_adapters(fresh(), {"own": "lora"})
+    other.save_adapter(tmp_path / "lora", "own")
+    found = with_adapters(fresh(), {"own": "seq_bn"})
+    before = hidden(found, "own")
+    found.load_adapter_setup(tmp_path)
+    assert list(found.adapters_config) == ["own", "lora"]
+    equal(hidden(found, "own"), before)
+    equal(hidden(found, "lora"), hidden(other, "own"))
+
+
+def test_the_depth_of_another_model_is_named(model, tmp_path):
+    for layers, message in ((5, "of 5 layers; this one has 3"), (2, "of fewer than 3 layers")):
+        for method in ("double_seq_bn", "lora", "ia3", "noreft"):
+            other = with_adapters(tiny(FLEXIBLE, n_layers=layers), {"x": method})
+            other.save_adapter(tmp_path / f"{layers}", "x")
+            refused(model, AdapterError, message, "load_adapter", tmp_path / f"{layers}")
+
+
+def test_the_width_of_another_model_is_named(model, tmp_path):
+    other = with_adapters(tiny(FLEXIBLE, dim=32), {"x": "seq_bn", "y": "seq_bn"})
+    other.add_adapter_fusion(["x", "y"])
+    other.add_tagging_head("x")
+    other.save_adapter(tmp_path / "a", "x")
+    other.save_adapter_fusion(tmp_path / "f", "x,y")
+    other.save_head(tmp_path / "h", "x")
+    for method, place in (("adapter", "a"), ("adapter_fusion", "f"), ("head", "h")):
+        refused(model, AdapterError, "width 32.* 24", f"load_{method}", tmp_path / place)
+
+
+def test_a_fusion_needs_its_adapters(everything, tmp_path):
+    everything.save_adapter_fusion(tmp_path, "a,b")
+    found = with_adapters(fresh(), {"a": FUSED})
+    refused(found, AdapterError, "no adapter 'b'", "load_adapter_fusion", tmp_path)
+    found.add_adapter("b", "seq_bn")
+    refused(found, AdapterError, "must hang at the same places", "load_adapter_fusion", tmp_path)
+
+
+def test_a_head_of_another_size_is_refused(everything, tmp_path):
+    everything.save_adapter(tmp_path, "lora")
+    found = fresh("DistilBertForTokenClassification", num_labels=3)
+    refused(found, AdapterError, r"\[5\] .*num_labels", "load_adapter", tmp_path)
+    refused(found, AdapterError, r"\[5\] .*num_labels", "load_head", tmp_path)
+    found.load_adapter(tmp_path, with_head=False)
+    equal(hidden(found, "lora"), hidden(everything, "lora"))
+    words = tiny(FLEXIBLE, vocab_size=WORDS + 1)
+    everything.save_head(tmp_path / "words", "nice")
+    refused(words, AdapterError, f"vocab_size.*{WORDS}", "load_head", tmp_path / "words")
+
+
+def test_what_fits_is_loaded_where_that_is_asked_for(everything, tmp_path, caplog):
+    everything.save_adapter(tmp_path / "x", "lora", with_head=False)
+    one_too_many(tmp_path / "x")
+    without_one(tmp_path / "x")
+    without_one(tmp_path / "x")
+    found = fresh()
+    torch.manual_seed(1)
+    found.load_adapter(tmp_path / "x", strict=False)
+    assert "is missing" in caplog.text
+    one, two = (m.base_model.state_dict() for m in (found, everything))
+    kept = {key for key in one if ".lora." in key and not torch.equal(one[key], two[key])}
+    assert len(kept) == 1
+    assert all(one[key].isfinite().all() for key in kept)
+    assert kept.pop() in caplog.text
+    another_shape(tmp_path / "x")
+    message = r"has the shape \[3, 5\]"
+    refused(fresh(), AdapterError, message, "load_adapter", tmp_path / "x", strict=False)
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+HUGE = {  # each number alone is believed; their product is gigabytes
+    "mtl_lora": {"r": 2**14, "n_up_projection": 2**14},
+    "loreft": {"r": 2**14},
+}
+
+
+@pytest.mark.parametrize("method", HUGE)
+def test_sizes_of_a_file_take_no_memory_before_its_weights_are_compared(
+    everything, tmp_path, method
+):
+    everything.save_adapter(tmp_path, method, with_head=False)
+    settings(tmp_path, lambda data: data["config"].update(HUGE[method]))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(fresh(), AdapterError, r"has the shape \[", "load_adapter", tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak + 2**19  # in kilobytes
+
+
+def test_sizes_of_a_head_take_no_memory_either(tmp_path):
+    model = tiny(FLEXIBLE, tie_word_embeddings=False)
+    model.add_masked_lm_head("words")
+    model.save_head(tmp_path, "words")
+    sizes = {"vocab_size": 10**6, "embedding_size": 10**4}
+    settings(tmp_path, lambda data: data["config"].update(sizes))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(model, AdapterError, r"has the shape \[", "load_head", tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak + 2**19

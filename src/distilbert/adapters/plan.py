@@ -79,8 +79,7 @@ def repeated_tasks(task_ids: Any, choices: int) -> Any:
     """The tasks of rows each of which is `choices` neighbouring rows of the batch."""
     if task_ids is None or choices == 1:
         return task_ids
-    given = task_ids.tolist() if isinstance(task_ids, Tensor) else list(task_ids)
-    return [task for task in given for _ in range(choices)]
+    return [task for task in _listed(task_ids) for _ in range(choices)]
 
 
 def fused(setup: Any) -> list[str]:
@@ -99,21 +98,21 @@ def by_rows(setup: Any) -> bool:
     return isinstance(setup, Composition) and any(by_rows(child) for child in setup.children)
 
 
-def grouped(runs: Sequence[Run]) -> tuple[list[Run], Tensor | None]:
+def grouped(runs: Sequence[Run]) -> tuple[list[Run], list[int] | None]:
     """Brings rows of equal trees together: the new runs, and the order of the rows if it changed.
 
-    order: (rows,) numbers of the rows as they were, or None.
+    order: The numbers of the rows as they were, or None.
     """
-    merged = _merged(runs)
-    trees = list(dict.fromkeys(tree for tree, _ in merged))
-    if len(trees) == len(merged):
-        return merged, None
+    found = merged(runs)
+    trees = list(dict.fromkeys(tree for tree, _ in found))
+    if len(trees) == len(found):
+        return found, None
     rows: dict[Any, list[int]] = {tree: [] for tree in trees}
     start = 0
-    for tree, count in merged:
+    for tree, count in found:
         rows[tree].extend(range(start, start + count))
         start += count
-    order = torch.tensor([row for tree in trees for row in rows[tree]])
+    order = [row for tree in trees for row in rows[tree]]
     return [(tree, len(rows[tree])) for tree in trees], order
 
 
@@ -136,7 +135,12 @@ def compose(tree: Any, state: Any, slot: Any, flow: Any) -> Any:
 
 
 def _split(children: Sequence[Any], splits: Sequence[int], state: Any, slot: Any, flow: Any) -> Any:
-    """Each child at some columns of every row."""
+    """Each child at some columns of every row.
+
+    What comes into rows from without has no columns: plans refuse splits of what changes it.
+    """
+    if not hasattr(state, "hidden") and not hasattr(state, "y"):
+        return state
     layout, tokens = flow.layout, state.hidden if hasattr(state, "hidden") else state.y
     ends = []
     pieces = cut(state, lambda x: layout.cut(x, splits))
@@ -156,6 +160,8 @@ def _runs(node: Any, rows: int, copies: int, tasks: list[int] | None) -> list[Ru
     match node:
         case None | str():
             return [(node, rows)] * copies
+        case Parallel(children=(child,)):  # a copy for each of those that others make
+            return _runs(child, rows, 1, tasks) * copies
         case Parallel(children=children):
             return [run for child in children for run in _runs(child, rows, 1, tasks)]
         case BatchSplit(children=children, batch_sizes=sizes):
@@ -220,14 +226,15 @@ def _with_children(node: Composition, children: list[Any]) -> Any:
     return kind(*children, **arguments)
 
 
-def _merged(runs: Sequence[Run]) -> list[Run]:
-    merged: list[Run] = []
+def merged(runs: Sequence[Run]) -> list[Run]:
+    """The same runs, neighbours of equal trees made one."""
+    found: list[Run] = []
     for tree, count in runs:
-        if merged and merged[-1][0] == tree:
-            merged[-1] = (tree, merged[-1][1] + count)
+        if found and found[-1][0] == tree:
+            found[-1] = (tree, found[-1][1] + count)
         else:
-            merged.append((tree, count))
-    return merged
+            found.append((tree, count))
+    return found
 
 
 def _first_copy(node: Any) -> Any:
@@ -249,6 +256,25 @@ def _find_multi_task(node: Any) -> MultiTask | None:
     return None
 
 
+def _listed(task_ids: Any) -> list[Any]:
+    if not isinstance(task_ids, Tensor):
+        if isinstance(task_ids, str) or not hasattr(task_ids, "__iter__"):
+            raise AdapterError(
+                f"task_ids are {task_ids!r:.100}; allowed: one for each row, numbers or names"
+            )
+        return [task.item() if hasattr(task, "item") else task for task in task_ids]
+    if task_ids.ndim != 1:
+        raise AdapterError(
+            f"task_ids have shape {tuple(task_ids.shape)}; allowed: (rows,), one for each row"
+        )
+    if torch.compiler.is_compiling():
+        raise AdapterError(
+            "task_ids are a tensor, whose values a compiled model cannot see; give a list of "
+            "numbers or names"
+        )
+    return task_ids.tolist()
+
+
 def _tasks(setup: Any, rows: int, task_ids: Any) -> list[int] | None:
     """The number of each row's task. Raises AdapterError for what is none."""
     node = _find_multi_task(setup)
@@ -265,7 +291,7 @@ def _tasks(setup: Any, rows: int, task_ids: Any) -> list[int] | None:
             f"{node!r} needs task_ids: one for each row, numbers 0 to {len(known) - 1} or names "
             f"out of {known}"
         )
-    given = task_ids.tolist() if isinstance(task_ids, Tensor) else list(task_ids)
+    given = _listed(task_ids)
     tasks = [known.index(task) if task in known else task for task in given]
     good = all(
         isinstance(t, int) and not isinstance(t, bool) and 0 <= t < len(known) for t in tasks

@@ -190,13 +190,16 @@ def mixed(state: Any, children: Sequence[Any], weights: Sequence[float]) -> Any:
 
     Where the weights do not sum to 1, it is the changes that are weighted and added.
     """
-    changed: dict[str, Any] = {"notes": _all_notes(children)}
+    if isinstance(state, ResidualState) and not _of_one_kind(children):
+        state, children = _ended(state), [_ended(child) for child in children]
+    changed: dict[str, Any] = {"notes": _all_notes(state, children)}
     rest = 1.0 - sum(weights)
     for name, before, after in _changes(state, children):
         known = [value for value in after if isinstance(value, Tensor)]
+        widths = [value.shape[-1] for value in known]
         if not known:
             changed[name] = after[0]
-        elif len({value.shape for value in known}) == 1:
+        elif name != "source" or all([width == widths[0] for width in widths]):  # noqa: C419
             terms = [
                 weight * (torch.zeros_like(known[0]) if value is None else value)
                 for value, weight in zip(after, weights, strict=True)
@@ -205,6 +208,17 @@ def mixed(state: Any, children: Sequence[Any], weights: Sequence[float]) -> Any:
             adds = name in ("y", "hidden") and abs(rest) > 1e-6
             changed[name] = total + rest * before if adds else total
     return state._replace(**changed)
+
+
+def _of_one_kind(states: Sequence[ResidualState]) -> bool:
+    """Whether the add-and-norm is to be done for all of them, or for none."""
+    first = states[0].after
+    return isinstance(first, bool) and all([state.after is first for state in states])  # noqa: C419
+
+
+def _ended(state: ResidualState) -> ResidualState:
+    """The state with its add-and-norm done."""
+    return state._replace(hidden=state.end(), after=False)
 
 
 def cut(state: Any, pieces: Callable[[Tensor], Sequence[Tensor]]) -> list[Any]:
@@ -222,7 +236,7 @@ def cut(state: Any, pieces: Callable[[Tensor], Sequence[Tensor]]) -> list[Any]:
 
 def joined(state: Any, ends: Sequence[Any], join: Callable[[Sequence[Tensor]], Tensor]) -> Any:
     """The state whose pieces became `ends`; `join` puts tensors together again."""
-    changed: dict[str, Any] = {"notes": _all_notes(ends)}
+    changed: dict[str, Any] = {"notes": _all_notes(state, ends)}
     for name, _, after in _changes(state, ends):
         known = [value for value in after if isinstance(value, Tensor)]
         if not known and len({*after}) == 1:
@@ -252,8 +266,10 @@ def _changes(state: Any, ends: Sequence[Any]) -> Iterator[tuple[str, Any, list[A
             yield name, before, after
 
 
-def _all_notes(states: Sequence[Any]) -> tuple[Note, ...]:
-    return tuple(note for state in states for note in state.notes)
+def _all_notes(state: Any, ends: Sequence[Any]) -> tuple[Note, ...]:
+    """What a state was told, and each of the states that it became, once."""
+    told = len(state.notes)
+    return (*state.notes, *(note for end in ends for note in end.notes[told:]))
 
 
 def by_place(notes: Notes, kind: str) -> dict[str, dict[int, dict[str, Tensor]]]:

@@ -23,7 +23,7 @@ class Prefix:
         """k, v: (rows, columns, heads × width) → with the prefix's columns in front"""
         if self.keys is None or self.values is None:
             return k, v
-        keys, values = (x.expand(len(k), -1, -1).to(k.dtype) for x in (self.keys, self.values))
+        keys, values = (x.expand(k.shape[0], -1, -1).to(k.dtype) for x in (self.keys, self.values))
         return torch.cat([keys, k], 1), torch.cat([values, v], 1)
 
     @property

@@ -14,7 +14,6 @@ from distilbert.layout.tokens import (
     Read,
     inserted_parts,
     inserted_picked,
-    with_inserted,
 )
 
 
@@ -97,7 +96,7 @@ class Padded:
     def means(self, x: Tensor) -> Tensor:
         """Mean over each row's real tokens. (rows, columns, dim) → (rows, dim)"""
         if self.real is None:
-            return x.mean(1)
+            return x.sum(1) / max(1, x.shape[1])  # there may be no columns
         weights = self.real.to(x.dtype)[..., None]  # (rows, columns, 1)
         return (x * weights).sum(1) / weights.sum(1).clamp(min=1)
 
@@ -138,13 +137,13 @@ class Padded:
         )
         return [Padded(r, None, i) for r, i in zip(real, inserted, strict=True)]
 
-    def pick(self, x: Tensor, order: Tensor) -> Tensor:
+    def pick(self, x: Tensor, order: Sequence[int]) -> Tensor:
         """The rows of these numbers, in this order. (rows, columns, …) → (picked, columns, …)"""
-        return x[order]
+        return x[torch.tensor(order, device=x.device)]
 
-    def picked(self, order: Tensor) -> "Padded":
+    def picked(self, order: Sequence[int]) -> "Padded":
         """The layout of what `pick` gives."""
-        real = None if self.real is None else self.real[order]
+        real = None if self.real is None else self.pick(self.real, order)
         return Padded(real, None, inserted_picked(self.inserted, order))
 
     def repeat(self, x: Tensor, copies: int) -> Tensor:
@@ -193,10 +192,15 @@ class Padded:
         cuts = zip(inserts, torch.split(x, sizes), torch.split(real, sizes), strict=True)
         for insert, part, mask in cuts:
             front, behind = insert.counts
-            whole = with_inserted(insert, part, len(part))
-            parts.append(F.pad(whole, (0, 0, 0, longest - front - behind)))
-            first = F.pad(mask[:, :1], (front, behind), value=True)
-            reals.append(F.pad(torch.cat([first, mask[:, 1:]], 1), (0, longest - front - behind)))
+            spare = longest - front - behind
+            whole, there = _around(insert, part), F.pad(mask, (front, behind), value=True)
+            if behind:
+                places = _places(columns, front, behind, x.device)
+                new = torch.arange(front + 1 + behind, device=x.device)
+                order = torch.cat([new[:front], places, new[front + 1 :]]).argsort()
+                whole, there = whole.index_select(1, order), there.index_select(1, order)
+            parts.append(F.pad(whole, (0, 0, 0, spare)))
+            reals.append(F.pad(there, (0, spare)))
         inserted = tuple(Inserted(i.rows, *i.counts) for i in inserts)
         keep = self.real is not None or not even
         return torch.cat(parts), Padded(torch.cat(reals) if keep else None, None, inserted)
@@ -208,9 +212,8 @@ class Padded:
         parts = torch.split(x, [inserted.rows for inserted in self.inserted])
         kept = []
         for part, inserted in zip(parts, self.inserted, strict=True):
-            front, behind = inserted.front, inserted.behind
-            rest = part[:, front + 1 + behind : front + behind + columns]
-            kept.append(torch.cat([part[:, front : front + 1], rest], 1))
+            places = _places(columns, inserted.front, inserted.behind, x.device)
+            kept.append(part.index_select(1, places))
         return torch.cat(kept)
 
     # Reading ---------------------------------------------------------------------------------
@@ -231,3 +234,21 @@ class Padded:
         """Of each row's first column. tokens: (rows, columns, …)"""
         rows, columns = tokens.shape[:2]
         return Read(torch.arange(rows, device=tokens.device) * columns, (1,) * rows)
+
+
+def _around(insert: Insert, x: Tensor) -> Tensor:
+    """(rows, columns, dim) → the vectors for the front, the columns, the vectors for behind"""
+    front, behind = (
+        [] if v is None else [v.to(x.dtype).expand(x.shape[0], -1, -1)]
+        for v in (insert.front, insert.behind)
+    )
+    return torch.cat([*front, x, *behind], 1)
+
+
+def _places(columns: int, front: int, behind: int, device: torch.device) -> Tensor:
+    """Where the caller's columns lie among those that were inserted: (columns,)
+
+    By number and not by slices, whose length an exported program would take for more than 1.
+    """
+    own = torch.arange(columns, device=device)
+    return own + front + behind * (own > 0)

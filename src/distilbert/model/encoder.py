@@ -23,7 +23,7 @@ from distilbert.layout.tokens import starts_of
 from distilbert.model.inputs import check_head_mask, check_inputs, has_values
 from distilbert.model.layers import Block, Embeddings
 from distilbert.model.pretrained import DistilBertPreTrainedModel
-from distilbert.model.stream import Stream, Wanted
+from distilbert.model.stream import Stream, Wanted, inverted
 from distilbert.outputs import BaseModelOutput
 
 
@@ -139,8 +139,8 @@ def _hidden(then: Stream, now: Stream) -> Tensor:
 def _rows(then: Stream, x: Tensor, now: Stream) -> Tensor:
     """The same of what an earlier layer has for each row: (rows, …)."""
     if then.order is not None:
-        x = x[then.order.argsort()]
-    copies = now.flow.layout.count(now.x) // len(x)
+        x = x[torch.tensor(inverted(then.order), device=x.device)]
+    copies = now.flow.layout.count(now.x) // x.shape[0]
     return x if copies == 1 else x.repeat(copies, *[1] * (x.ndim - 1))
 
 
@@ -200,8 +200,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         prefixes = {name: slots[1][name]() for name in acting if name in slots[1]}
         flow = replace(stream.flow, shared=shared, prefixes=prefixes)
         runs = [(part.tree, part.rows) for part in flow.parts]
-        numbers = None if stream.order is None else stream.order.tolist()
-        stream = replace(stream, flow=flow.divided(runs, numbers))
+        stream = replace(stream, flow=flow.divided(runs, stream.order))
         adapted = stream.flow.adapt(self.invertible_adapters, HiddenState(stream.x))
         if adapted is not None:
             stream = replace(stream, x=adapted[0])

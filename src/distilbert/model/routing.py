@@ -106,21 +106,24 @@ def routes(
     active: Any,
     known: Collection[str],
     rows: int,
-    adapters: Sequence[str | None] = (),
+    copies: int = 1,
+    adapters: Sequence[tuple[str | None, int]] = (),
 ) -> list[Route]:
     """The heads of a pass: those that `head` names, else that of a row's adapter, else `active`.
 
-    rows: How many rows the batch has. adapters: For each row of what the encoder gives (the batch,
-    or one copy of it after the other), the adapter whose head it would have; () where none acts.
+    rows: How many rows the batch has. copies: How many copies of it the encoder gives. adapters:
+    The adapter whose head rows of the copies would have, and how many such rows follow each other;
+    () where none acts.
 
     Raises AdapterError for names without a head, and for sizes that do not fit the batch.
     """
-    own = [name if name in known else None for name in adapters]
-    copies = len(own) // rows if own else 1
-    if head is None and not any(own):
-        if not active:
+    own = [(name if name in known else None, count) for name, count in adapters]
+    first = own[0][0] if own else None
+    alike = all(name == first for name, _ in own)
+    if head is None and alike and (first is None or copies == 1):
+        head = first or active  # rows need no numbers, so that compilers need not know how many
+        if not head:
             return []
-        head = active
     if isinstance(head, (str, list, tuple)):
         check_choice(head, known)
         names = [head] if isinstance(head, str) else [*head]
@@ -128,7 +131,8 @@ def routes(
             return [Route(name, None) for name in names]
         numbers = [tuple(range(c * rows, (c + 1) * rows)) for c in range(copies)]
         return [Route(name, each) for name in names for each in numbers]
-    return _by_row(head, active, known, rows, own or [None] * rows)
+    by_row = [name for name, count in own for _ in range(count)]
+    return _by_row(head, active, known, rows, by_row or [None] * (rows * copies))
 
 
 def _by_row(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from distilbert.adapters.plan import merged
 from distilbert.adapters.registry import check_name
 from distilbert.adapters.setup import current_setup
 from distilbert.config import DistilBertConfig
@@ -150,16 +151,15 @@ class DistilBertModelWithHeads(NamedHeads):
 
         named: Whether the call names adapters.
         """
-        setup = current_setup()
+        setup = None if named and head is not None else current_setup()
         if head is None and setup is not None:
             head = setup.head_setup
-        names: list[str | None] = []
-        if flow.plan.setup is not None:
-            follows = named or setup is not None or self._heads_of_adapters
-            for tree, count in flow.plan.runs(batch.size, flow.task_ids):
-                names += [head_of(tree) if follows else None] * count
-        names = names[:: batch.choices or 1]  # the choices of a row take the same adapters
-        return routes(head, self._active_head, [*self.heads], batch.rows, names)
+        plan, choices = flow.plan, batch.choices or 1
+        own: list[tuple[str | None, int]] = []
+        if plan.setup is not None and (named or setup is not None or self._heads_of_adapters):
+            runs = merged(plan.runs(batch.size, flow.task_ids))
+            own = [(head_of(tree), count // choices) for tree, count in runs]
+        return routes(head, self._active_head, [*self.heads], batch.rows, plan.copies, own)
 
     def _check_heads(self, found: list[Route], batch: Batch, given: Mapping[str, Any]) -> None:
         """Raises InputError unless these heads can read this batch and take what is given."""
@@ -209,6 +209,7 @@ class DistilBertModelWithHeads(NamedHeads):
             outputs,
             None if None in numbers else tuple(numbers),
             *reported(encoded, flow),
+            heads=tuple(route.head for route in found),
         )
 
     def _answer(

@@ -9,6 +9,7 @@ import transformers
 from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
+import distilbert
 from distilbert.adapters.configs import ConfigUnion, members
 from distilbert.adapters.store import read_adapter, write_adapter, write_peft
 from distilbert.errors import AdapterError
@@ -111,9 +112,9 @@ def theirs(case, seed=0):
     return model
 
 
-def base_of(case):
+def base_of(case, **settings):
     torch.manual_seed(1)
-    return getattr(transformers, CASES[case][0])(transformers.DistilBertConfig(**SIZES))
+    return getattr(transformers, CASES[case][0])(transformers.DistilBertConfig(**SIZES, **settings))
 
 
 def trained(model):
@@ -216,6 +217,47 @@ def test_a_peft_adapter_is_saved_as_a_folder_of_adapterhub_and_back(tmp_path):
     write_peft(tmp_path / "ours", read_adapter(tmp_path / "hub"))
     again = PeftModel.from_pretrained(base_of("everywhere"), tmp_path / "ours")
     same(trained(again), trained(model))
+
+
+IDS = torch.tensor([[2, 9, 4, 31, 7, 3], [2, 5, 8, 3, 1, 1]])
+
+
+def said(model, **options):
+    """What a model of any package says of a batch: its tensors."""
+    with torch.no_grad():
+        found = model(IDS, **options)
+    return {key: value for key, value in found.items() if torch.is_tensor(value)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_packages_compute_the_same_with_the_same_folder(tmp_path, case):
+    theirs(case).save_pretrained(tmp_path / "theirs")
+    base_of(case, initializer_range=0.5).save_pretrained(tmp_path / "base")
+
+    def base():
+        return getattr(transformers, CASES[case][0]).from_pretrained(tmp_path / "base")
+
+    there = PeftModel.from_pretrained(base(), tmp_path / "theirs").eval()
+    # a projection that was trained is not the table of the embeddings any more
+    free = {"tie_word_embeddings": False} if "language model" in case else {}
+    ours = getattr(distilbert, CASES[case][0]).from_pretrained(tmp_path / "base", **free)
+    plain = said(ours)
+    assert ours.load_adapter(tmp_path / "theirs", load_as="a", set_active=True) == "a"
+    wanted = said(there)
+    torch.testing.assert_close(said(ours), wanted, rtol=1e-4, atol=1e-4)
+    assert any((plain[key] - wanted[key]).abs().max() > 0.01 for key in wanted)
+
+    ours.save_adapter(tmp_path / "ours", "a", peft=True)
+    again = PeftModel.from_pretrained(base(), tmp_path / "ours").eval()
+    torch.testing.assert_close(said(again), wanted, rtol=1e-4, atol=1e-4)
+    flexible = distilbert.DistilBertModelWithHeads(ours.config).eval()
+    flexible.distilbert.load_state_dict(ours.base_model.state_dict(), strict=False)
+    flexible.load_adapter(tmp_path / "ours", load_as="b", set_active=True)
+    hidden = ours.base_model(IDS).last_hidden_state
+    torch.testing.assert_close(flexible.base_model(IDS).last_hidden_state, hidden)
+    if read_adapter(tmp_path / "ours").head is not None:
+        assert flexible.active_head == "b"
+        torch.testing.assert_close(said(flexible), wanted, rtol=1e-4, atol=1e-4)
 
 
 REFUSED = {

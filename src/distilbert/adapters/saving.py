@@ -1,6 +1,7 @@
 """Write the folders of AdapterHub: adapters, fusions, heads and setups."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from distilbert.adapters.configs import AdapterConfig, LoRAConfig, ReftConfig, members
 from distilbert.adapters.foreign import published_keys, split_key
 from distilbert.adapters.stored import (
     ADAPTER,
@@ -26,6 +28,7 @@ from distilbert.errors import AdapterError
 from distilbert.files.atomic import staging, write_text
 from distilbert.files.shards import write_tensors
 
+logger = logging.getLogger("distilbert")
 Place = str | os.PathLike[str]
 
 
@@ -34,11 +37,14 @@ def write_adapter(folder: Place, stored: StoredAdapter, *, safe: bool = True) ->
 
     Weights go to safetensors, or with `safe=False` to pickled files. All files are complete before
     the first takes its place; weights of another format are removed, so that none that are old are
-    loaded. Raises AdapterError, and changes nothing, for what no file can hold; FileError if the
-    folder cannot be written.
+    loaded. Options that would be passed over there are logged.
+
+    Raises AdapterError, and changes nothing, for what no file can hold; FileError if the folder
+    cannot be written.
     """
     check_name(stored.name, "the adapter to be saved")
     tensors = published_keys(stored.weights, stored.name)
+    warn_of_own_options(stored.name, stored.config)
     data = {**stored.info, "config": stored.config.to_dict(), "name": stored.name}
     return write_files(folder, [(ADAPTER, data, tensors), *_head_files(stored.head)], safe=safe)
 
@@ -74,6 +80,34 @@ def write_setup(folder: Place, setup: Mapping[str, Any], head_setup: Any = None)
     data = {"adapter_setup": dict(setup), "head_setup": head_setup, "version": VERSION}
     write_text(path, _json(data, SETUP))
     return path
+
+
+def warn_of_own_options(name: str, config: AdapterConfig) -> None:
+    """Logs the options of an adapter that AdapterHub's library passes over without a word.
+
+    It computes something else then. (Where only it is a rank that differs, it refuses the weights.)
+    """
+    for member in members(config):
+        found = []
+        if isinstance(member, LoRAConfig):
+            remedy = "save it with peft=True, and load it with PEFT"
+            found += ["out in attn_matrices"] if _adapts_output(member) else []
+            found += [option for option in ("use_rslora", "alpha_pattern") if member[option]]
+        elif isinstance(member, ReftConfig):
+            remedy = "load it with this package"
+            found += [] if member.subtract_projection else ["subtract_projection=False"]
+        if found:
+            logger.warning(
+                "the adapter %r has %s, which AdapterHub's library passes over when it loads the "
+                "file: it would compute something else; %s",
+                name,
+                " and ".join(found),
+                remedy,
+            )
+
+
+def _adapts_output(member: LoRAConfig) -> bool:
+    return member.selfattn_lora and "out" in member.attn_matrices
 
 
 Files = tuple[tuple[str, str, str], Mapping[str, Any], Mapping[str, Tensor]]

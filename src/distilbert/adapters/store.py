@@ -3,6 +3,7 @@
 Weights are checked for being plain numbers; whether they fit a model is for the model to say.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -53,6 +54,7 @@ __all__ = [
     "write_setup",
 ]
 
+logger = logging.getLogger("distilbert")
 Place = str | os.PathLike[str]
 Made = TypeVar("Made")
 
@@ -88,6 +90,7 @@ def read_adapter(
         if config is None:
             settings = without_unused_invertible(settings, info, weights)
             made = _made(config_of_file, {**data, "config": settings}, path)
+            _warn_of_reft(settings, name, path)
         else:
             made = resolve(config)
         return StoredAdapter(name, made, info, weights, head)
@@ -185,6 +188,21 @@ def _made(make: Callable[[Mapping[str, Any]], Made], data: Mapping[str, Any], pa
         return make(data)
     except AdapterError as error:
         raise AdapterError(f"{str(path)!r}: {error}") from error
+
+
+def _warn_of_reft(settings: Mapping[str, Any], name: str, path: Path) -> None:
+    """Logs that a ReFT may be another one: AdapterHub's files do not tell NoReFT from DiReFT."""
+    parts = settings.get("configs") if settings.get("architecture") == "union" else [settings]
+    for part in parts or ():
+        free = part.get("architecture") == "reft" and not part.get("orthogonality")
+        if free and "subtract_projection" not in part:
+            logger.warning(
+                "%r does not say subtract_projection, and %r is loaded as a NoReFT, as AdapterHub "
+                "does; if it was trained as a DiReFT, pass "
+                "config=AdapterConfig.load(that file, subtract_projection=False)",
+                str(path),
+                name,
+            )
 
 
 def _with_config(stored: StoredAdapter, config: str | Mapping[str, Any]) -> StoredAdapter:

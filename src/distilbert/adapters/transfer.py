@@ -25,6 +25,7 @@ from distilbert.adapters.configs import (
 )
 from distilbert.adapters.foreign import rename, split_key
 from distilbert.adapters.registry import FusionEntry, check_name
+from distilbert.adapters.saving import warn_of_own_options
 from distilbert.adapters.stored import MODEL_TYPE, StoredAdapter, StoredFusion, check_numbers
 from distilbert.errors import AdapterError
 
@@ -331,6 +332,7 @@ def described(encoder: Any) -> dict[str, Any] | None:
         "fusion_name_map": {},
     }
     for name, config in own.configs.items():
+        warn_of_own_options(name, config)
         label = preset_name(config)
         if label is None:
             label = _digest(config)

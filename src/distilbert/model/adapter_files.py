@@ -41,6 +41,9 @@ class AdapterFiles(Adapted):
     ) -> None:
         """Writes one adapter into a folder, which is made where it is not there.
 
+        Options that AdapterHub's library does not have (`use_rslora`, `alpha_pattern`, "out" in
+        `attn_matrices`) are written, passed over there, and logged here.
+
         Args:
             save_directory: The folder.
             adapter_name: Of the adapter.
@@ -82,7 +85,9 @@ class AdapterFiles(Adapted):
 
         Args:
             adapter_name_or_path: A folder, a hub id, a zip, or the URL of one.
-            config: In place of the configuration in the file.
+            config: In place of the configuration in the file. A DiReFT that AdapterHub saved needs
+                it, since its files do not tell DiReFT from NoReFT and are read as the latter:
+                `AdapterConfig.load("….json", subtract_projection=False)`.
             version: The revision of a hub repository.
             model_name: Told by the file; without effect.
             load_as: Another name.

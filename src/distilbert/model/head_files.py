@@ -73,6 +73,8 @@ def checked_fixed(
                 f"file and {list(own[key].shape)} in this model; load the model with as many "
                 "labels (num_labels=…), or pass with_head=False"
             )
+        if key in tied:
+            _check_table(key, value, own[key])
     labels = dict(id2label) if id2label is not None else names
 
     def put(active: bool) -> None:
@@ -162,6 +164,8 @@ def checked_named(
         sketch = make("meta")[0][1]
         if isinstance(sketch, LanguageModelHead):
             tied = {f"heads.{name}.{sketch.decoder_key}"}
+            for key in tied & weights.keys():
+                _check_table(key, weights[key], sketch.decoder.weight)
     ((_, head),) = transfer.filled(
         make,
         str,
@@ -178,20 +182,36 @@ def checked_named(
     return put
 
 
+def _check_table(key: str, value: Tensor, own: Tensor) -> None:
+    """Raises AdapterError unless a file's projection to the vocabulary is the table it is tied to.
+
+    They may be equal in the less exact of their dtypes only.
+    """
+    coarse = max(value.dtype, own.dtype, key=lambda dtype: torch.finfo(dtype).eps)
+    table = own.detach().to(coarse)
+    if value.shape != own.shape or not torch.equal(value.to(table), table):
+        raise AdapterError(
+            f"the head has another {key!r} than the embeddings of this model, to which its "
+            "projection is tied; load the embeddings that it was trained with first, load it into "
+            "a model with tie_word_embeddings=False, or pass with_head=False"
+        )
+
+
+_LABELS = ("id2label", "label2id", "num_labels")
+
+
 def _options_of_fixed(
     model: "NamedHeads", stored: StoredHead, name: str
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     kind = str(stored.info.get("model_class"))
     if kind not in FIXED:
         raise AdapterError(f"the file's head is of the class {kind!r}; allowed: {', '.join(FIXED)}")
-    label2id = stored.info.get("label2id") or {}
-    config = model.config.from_dict(
-        {
-            **model.config.to_dict(),
-            "id2label": {number: label for label, number in label2id.items()},
-            "label2id": label2id,
-        }
-    )
+    label2id = stored.info.get("label2id")
+    labels: dict[str, Any] = {"num_labels": stored.info.get("num_labels")}
+    if label2id:
+        labels = {"id2label": {number: label for label, number in label2id.items()}}
+    plain = {k: v for k, v in model.config.to_dict().items() if k not in _LABELS}
+    config = model.config.from_dict({**plain, **labels})
     keys = renames(kind, name)
     weights = {keys.get(key, key): value for key, value in stored.weights.items()}
     return flexible_from_fixed(kind, config), weights

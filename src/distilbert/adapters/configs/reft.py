@@ -35,9 +35,10 @@ class ReftConfig(AdapterConfig, method="reft"):
         output_reft: Whether it hangs in the model at all.
         init_weights_seed: Given, every module of the adapter is drawn from this seed anew.
         subtract_projection: Whether what the projection reads is taken away before the learned
-            source is put in its place. AdapterHub reads this from a file, but does not write it,
-            so its DiReFT files come back with true, there and here, and no file can tell: pass
-            `subtract_projection=False` when loading one. Here it is always written.
+            source is put in its place. AdapterHub neither writes this nor reads it from a file, so
+            its DiReFT files come back with true, there and here, and no file can tell: load one
+            with `config=AdapterConfig.load("….json", subtract_projection=False)`. Here it is always
+            written.
 
     Raises AdapterError if a value cannot work.
     """

@@ -89,6 +89,7 @@ class Bottleneck(nn.Module):
         """Adds what the bottleneck says: `hidden` and `skip` of the state are (…, dim)."""
         config = self.config
         x, residual = self.enter(state)
+        x = x.to(next(self.parameters(), x).dtype)  # `adapter_to` may have changed it
         inner = self.adapter_norm_before(x) if config.ln_before else x
         (down,) = self.adapter_down.values()
         up: Tensor
@@ -110,11 +111,13 @@ class Bottleneck(nn.Module):
         # beside the stream, what is added around it stays outside the adapter's own norm
         within = config.adapter_residual_before_ln and not config.is_parallel
         if within:
-            out = out + residual
+            out = out + residual.to(out.dtype)
         if config.ln_after:
             out = self.adapter_norm_after(out)
+        out = out.to(residual.dtype)
         if not within:
             out = out + residual
+        up = up.to(residual.dtype)
         return state._replace(hidden=out, after=self.after, up=up, notes=notes)
 
 

@@ -56,7 +56,7 @@ class Residual(nn.Module):
         ups = torch.stack([end.up for end in ends], -2)  # (…, adapters, dim)
         hidden, attentions = fusion(query, ups, residual)
         hidden = state.hidden + hidden if beside else hidden
-        notes = tuple(note for end in ends for note in end.notes)
+        notes = tuple(note for end in ends for note in end.notes[len(state.notes) :])
         if flow.fusions:
             notes = (*notes, Note("fusions", node.name, attentions.detach()))
         return state._replace(hidden=hidden, after=last.after, up=None, notes=state.notes + notes)
@@ -96,7 +96,8 @@ class Fusion(nn.Module):
 
     def forward(self, query: Tensor, ups: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
         """query, residual: (…, dim); ups: (…, adapters, dim) → (…, dim), (…, adapters)"""
-        values = ups
+        stream, own = query.dtype, next(self.parameters()).dtype
+        query, values, residual = (x.to(own) for x in (query, ups, residual))
         if self.config.residual_before:
             values = values + residual[..., None, :]
         keys = self.key(values) if self.config.key else values
@@ -106,7 +107,8 @@ class Fusion(nn.Module):
         mean = (shares[..., None, :] @ values)[..., 0, :]  # (…, dim)
         if self.config.value:  # linear: `value_before_softmax` gives the same, adapter by adapter
             mean = self.value(mean)
-        return mean if self.config.residual_before else mean + residual, shares
+        out = mean if self.config.residual_before else mean + residual
+        return out.to(stream), shares.to(stream)
 
     def regularization(self) -> Tensor | None:
         """How far the values are from the identity: 0.01 × the squares' sum, or None."""

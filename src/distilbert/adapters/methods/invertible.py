@@ -41,8 +41,9 @@ class Half(nn.ModuleDict):
         self.activation = activation(config.non_linearity)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self["2"](self.activation(self["0"](x)))
-        return out
+        own = x.to(self["0"].weight.dtype)  # type: ignore[arg-type]
+        out: Tensor = self["2"](self.activation(self["0"](own)))
+        return out.to(x.dtype)
 
 
 class Coupling(nn.Module):

@@ -149,7 +149,7 @@ class PHMLinear(_Factors):
 
     def forward(self, x: Tensor, shared: Shared) -> Tensor:
         """x: (…, width); shared: what `SharedPHM.values` gave, by adapter → (…, out)"""
-        y = x @ self.matrix(shared)
+        y = x @ self.matrix(shared).to(x.dtype)
         return y if self.b is None else y + self.b
 
     def matrix(self, shared: Shared) -> Tensor:

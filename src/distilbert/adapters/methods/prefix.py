@@ -172,7 +172,7 @@ class GatedPrefix(Gate):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, state: PrefixState, flow: Flow) -> PrefixState:  # type: ignore[override]
-        gates = super().forward(state.x, flow)  # (rows, 1 or 2)
+        gates = super().forward(state.x.to(self.weight.dtype), flow)  # (rows, 1 or 2)
         keys, values = _read(self, state, flow)
         state = state._replace(notes=state.notes + self.notes(gates, self.name, flow))
         return _put(state, keys * gates[:, :1, None], values * gates[:, -1:, None])

@@ -83,16 +83,18 @@ def test_the_last_layer_of_chosen_tokens_alone_is_the_same(model, rows, packed):
     assert 0 in read.counts
     assert max(read.counts) > 1
     assert sum(read.counts) == len(read.index)
-    assert_close(model.encode(ids, layout, read).hidden, whole[chosen])
-    first = model.encode(ids, layout, layout.read_first(ids)).hidden
+    found = model.encode(ids, layout, chosen)
+    assert_close(found.hidden, whole[chosen])
+    assert found.counts == read.counts
+    first = model.encode(ids, layout, "first").hidden
     assert_close(first, layout.first(whole))
     assert first.shape == (5, 24)
 
 
 def test_choosing_no_token_at_all_gives_none(model, rows):
     ids, layout = torch.cat(rows), Packed(LENGTHS)
-    read = layout.read(torch.zeros_like(ids).bool())
-    assert model.encode(ids, layout, read).hidden.shape == (0, 24)
+    none = torch.zeros_like(ids).bool()
+    assert model.encode(ids, layout, none).hidden.shape == (0, 24)
 
 
 def test_means_are_over_real_tokens_in_both_layouts(rows):
@@ -149,10 +151,10 @@ def test_gradients_flow_through_chosen_tokens_as_through_all(rows):
     ids, layout = torch.cat(rows), Packed(LENGTHS)
     chosen = ids % 2 == 0
     gradients = []
-    for read in (None, layout.read(chosen)):
+    for wanted in (None, chosen):
         model.zero_grad()
-        hidden = model.distilbert.encode(ids, layout, read).hidden
-        logits = model.logits(hidden[chosen] if read is None else hidden)
+        hidden = model.distilbert.encode(ids, layout, wanted).hidden
+        logits = model.logits(hidden[chosen] if wanted is None else hidden)
         torch.nn.functional.cross_entropy(logits, ids[chosen]).backward()
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
     for name, gradient in gradients[0].items():

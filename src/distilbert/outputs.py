@@ -232,5 +232,13 @@ class MultiHeadOutput(Output):
 
     @property
     def logits(self) -> Tensor:
-        """Those of all heads, one head's rows after the other's; they need one width."""
-        return torch.cat([output["logits"] for output in self.head_outputs])
+        """Those of all heads, one head's rows after the other's.
+
+        Raises AttributeError if they have different widths.
+        """
+        each = [output["logits"] for output in self.head_outputs]
+        if len({logits.shape[1:] for logits in each}) > 1:
+            raise AttributeError(
+                "the heads' logits have different shapes; take them from head_outputs"
+            )
+        return torch.cat(each)

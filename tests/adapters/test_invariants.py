@@ -341,7 +341,9 @@ def test_gradients_flow_to_the_adapter_that_trains_alone(method):
         (Average("prefix", "flat prefix"), "unequal length"),
         (Average("prompt", "prompt behind"), "unequal length"),
         (Average("prefix", "lora"), "unequal length"),
-        (Average("channel scaling", "seq_bn"), "original_ln_after"),
+        (Average(BatchSplit("prefix", "lora", batch_sizes=[1, 3]), "prefix"), "unequal length"),
+        (Average(Stack("prefix", "prefix"), "prefix"), "unequal length"),
+        (Stack(MultiTask("seq_bn", "lora"), MultiTask("ia3")), "several MultiTask"),
         (Split("prefix", "seq_bn", splits=2), "prefixes, which belongs to whole rows"),
         (Split("seq_bn", "prompt", splits=2), "a prompt, which belongs to whole rows"),
         (Split("seq_bn", "loreft", splits=2), "ReFT, which belongs to whole rows"),
@@ -389,3 +391,137 @@ def test_only_bottlenecks_can_be_fused(model, method):
     message = "no fusion" if method in fusable else "cannot attend to"
     with pytest.raises(AdapterError, match=message):
         model.plan(Fuse("seq_bn", method))
+
+
+# Found by trying at random -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", LAYOUTS)
+def test_gated_and_plain_prefixes_have_a_mean(model, rows):
+    with_adapters(model, {"gated": "prefix_tuning_flat[prefix_length=3,use_gating=True]"})
+    with_adapters(model, {"plain one": "prefix_tuning_flat[prefix_length=3]"})
+    try:
+        mean = rows(model, Average("gated", "plain one"))
+        flipped = rows(model, Average("plain one", "gated"))
+        assert_rows_equal(mean, flipped)
+        for name in ([], "gated", "plain one"):
+            assert not torch.allclose(mean[0], rows(model, name)[0], atol=1e-3)
+        near = rows(model, Average("gated", "plain one", weights=[1, 1e-9]))
+        assert_rows_equal(near, rows(model, "gated"))
+    finally:
+        model.delete_adapter("gated")
+        model.delete_adapter("plain one")
+
+
+@pytest.mark.parametrize("rows", LAYOUTS)
+def test_the_order_of_an_average_does_not_matter_where_norms_differ(model, rows):
+    for other in ("lora", "seq_bn"):
+        one = rows(model, Average("channel scaling", other))
+        assert_rows_equal(one, rows(model, Average(other, "channel scaling")))
+        near = rows(model, Average("channel scaling", other, weights=[1, 1e-9]))
+        assert_rows_equal(near, rows(model, "channel scaling"))
+    inner = Split("channel scaling", "lora", splits=2)
+    assert_rows_equal(rows(model, Average(inner, inner)), rows(model, inner))
+
+
+@pytest.mark.parametrize("rows", LAYOUTS)
+def test_a_parallel_of_one_goes_with_every_copy(model, rows):
+    for setup in (
+        Stack(Parallel("seq_bn"), Parallel("lora", "ia3")),
+        Stack(Parallel("lora", "ia3"), Parallel("seq_bn")),
+    ):
+        first = isinstance(setup[0][0], str) and len(setup[0]) == 1
+        own = [["seq_bn", n] if first else [n, "seq_bn"] for n in ("lora", "ia3")]
+        alone = [row for name in own for row in rows(model, name)]
+        assert_rows_equal(rows(model, setup), alone)
+
+
+@pytest.mark.parametrize("rows", LAYOUTS)
+@pytest.mark.parametrize("other", ["prefix", "prompt"])
+def test_a_split_may_run_beside_prefixes_and_prompts(model, other, rows):
+    inner = Split("seq_bn", "lora", splits=2)
+    found = rows(model, PerRow([inner, other, None, other]))
+    alone = [rows(model, name) for name in (inner, other, [])]
+    assert_rows_equal(found, [alone[0][0], alone[1][1], alone[2][2], alone[1][3]])
+
+
+def test_a_split_without_columns_gives_finite_gradients():
+    found = tiny()
+    for name in "ab":
+        with_adapters(found, {name: "ia3[use_gating=True]"})
+    ids, _ = batch()
+    setup = Split("a", "b", splits=[9, 1])
+    hidden = found(ids, adapter_names=setup).last_hidden_state
+    hidden.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in found.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("wanted", ["first", "some"])
+def test_copies_that_nothing_tells_apart_are_read_like_others(model, wanted):
+    ids, mask = batch()
+    plan = model.adapters_config.plan(Parallel("lora", "ia3"), [0, 1, 2])
+    chosen = wanted if wanted == "first" else (ids % 3 == 0) & mask.bool()
+    layout = model.flow(ids, mask, *[None] * 5).layout
+    read = model.encode(ids, Flow(layout, plan=plan), chosen)
+    plain = model.encode(ids, Flow(layout), chosen)
+    torch.testing.assert_close(read.hidden, plain.hidden.repeat(2, 1), **CLOSE)
+    assert read.counts == plain.counts * 2
+
+
+def test_notes_are_told_once(model):
+    ids, mask = batch()
+    asked = {"output_adapter_gating_scores": True}
+
+    def gates(setup):
+        scores = model(ids, mask, adapter_names=setup, **asked).adapter_gating_scores
+        return scores["gated lora"][0]["selfattn_lora"].shape
+
+    assert gates("gated lora") == (4, 2)
+    assert gates(Stack("gated lora", Average("ia3", "lora"))) == (4, 2)
+    assert gates(Stack("gated lora", Split("ia3", "lora", splits=3))) == (4, 2)
+
+
+def test_fusions_run_what_they_were_made_of_alone(model):
+    from distilbert.adapters import Fuse
+
+    model.add_adapter_fusion(["seq_bn", "seq_bn again"], name="two")
+    try:
+        with pytest.raises(AdapterError, match="for which its weights are"):
+            model.plan(Fuse("seq_bn", "seq_bn by layer", name="two"))
+        with pytest.raises(AdapterError, match="for which its weights are"):
+            model.plan(Fuse("seq_bn again", "seq_bn", name="two"))
+        model.plan(Fuse("seq_bn", "seq_bn again", name="two"))
+    finally:
+        model.delete_adapter_fusion("two")
+
+
+def test_one_setup_may_be_entered_by_several_threads(model):
+    from distilbert.adapters import AdapterSetup
+
+    alone = rows_padded(model, "seq_bn")
+    setup = AdapterSetup("seq_bn")
+
+    def run(_):
+        with setup, setup:
+            assert_rows_equal(rows_padded(model, None), alone)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(40)))
+
+
+def test_tasks_without_adapters_are_refused(model):
+    for names in (None, []):
+        with pytest.raises(AdapterError, match="no MultiTask is active"):
+            model(*batch(), adapter_names=names, task_ids=[0] * 4)
+
+
+def test_a_refused_pass_cools_no_fusion():
+    found = with_adapters(tiny(), {"a": "seq_bn", "b": "seq_bn"})
+    found.add_adapter_fusion(["a", "b"], "dynamic[temperature=True]")
+    found.train_adapter_fusion([["a", "b"]])
+    fusion = found.transformer.layer[0].output_adapters.adapter_fusion_layer["a,b"]
+    with pytest.raises(AdapterError):
+        found(*batch(), task_ids=[0] * 4)
+    assert fusion.temperature == 50.0
+    found(*batch())
+    assert fusion.temperature == pytest.approx(49.95)

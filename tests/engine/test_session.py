@@ -172,3 +172,39 @@ def test_a_session_is_made_of_a_model_and_the_tokenizer_that_belongs_to_it():
 def test_a_budget_must_be_a_number_of_tokens(budget):
     with pytest.raises(InputError, match="token_budget is"):
         session(budget=budget)
+
+
+# Adapters ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["seq_bn", "prompt", "gated prefix", "unipelt"])
+def test_active_adapters_act_in_a_session(method):
+    from adapted import LENGTHS, batch, tiny, with_adapters
+
+    model = with_adapters(tiny("DistilBertForTokenClassification", num_labels=3), {"a": method})
+    ids, mask = batch()
+    model.set_active_adapters("a")
+    session = Session(model, None, token_budget=8)
+    model.set_active_adapters(None)  # which the session does not mind
+    wanted = model(ids, mask, adapter_names="a").logits
+    rows = [row[:n].tolist() for row, n in zip(ids, LENGTHS, strict=True)]
+    for found, own, n in zip(session.logits(rows), wanted, LENGTHS, strict=True):
+        torch.testing.assert_close(found, own[:n], rtol=1e-4, atol=1e-5)
+    assert [len(hidden) for hidden in session.hidden(rows)] == list(LENGTHS)
+
+
+def test_compositions_by_rows_are_refused_where_a_session_cuts_batches():
+    from adapted import tiny, with_adapters
+    from distilbert import AdapterError
+    from distilbert.adapters import BatchSplit, MultiTask, Parallel, PerRow
+
+    model = with_adapters(tiny(), {"a": "seq_bn", "b": "lora"})
+    for setup in (
+        PerRow(["a", None, "b"]),
+        BatchSplit("a", "b", batch_sizes=[1, 2]),
+        Parallel("a", "b"),
+        MultiTask("a", "b"),
+    ):
+        model.set_active_adapters(setup)
+        with pytest.raises(AdapterError, match="a session cuts batches"):
+            Session(model, None)

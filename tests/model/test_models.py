@@ -343,7 +343,7 @@ def test_chosen_tokens_and_hidden_states_cannot_both_be_asked_for():
     model, (ids, _) = tiny(), batch()
     layout = Padded()
     with pytest.raises(InputError, match="ask for one or the other"):
-        model.encode(ids, Flow(layout, hidden_states=True), layout.read_first(ids))
+        model.encode(ids, Flow(layout, hidden_states=True), "first")
 
 
 def test_feed_forward_in_chunks_gives_the_same_numbers():

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from distilbert.adapters.older import init as init
     from distilbert.adapters.setup import AdapterSetup as AdapterSetup
     from distilbert.errors import AdapterError as AdapterError
+    from distilbert.model.prediction import PredictionHead as PredictionHead
     from distilbert.model.with_heads import DistilBertAdapterModel as DistilBertAdapterModel
     from distilbert.model.with_heads import DistilBertModelWithHeads
     from distilbert.outputs import MultiHeadOutput as MultiHeadOutput
@@ -91,6 +92,7 @@ _HOMES = {
     "AutoAdapterModel": "distilbert.model.with_heads",
     "DistilBertAdapterModel": "distilbert.model.with_heads",
     "MultiHeadOutput": "distilbert.outputs",
+    "PredictionHead": "distilbert.model.prediction",
     "AdapterError": "distilbert.errors",
 }
 _OTHER_NAMES = {"AutoAdapterModel": "DistilBertModelWithHeads"}

@@ -3,6 +3,7 @@
 The names and meanings are those of AdapterHub; `PerRow` is ours.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -118,7 +119,7 @@ class Composition(Sequence[Any]):
             if kind is Average:  # weights in a file are what they are
                 arguments = {"normalize_weights": False, **arguments}
             return kind(*children, **arguments)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise AdapterError(
                 f"{data!r:.200} is no composition: {error!r}; allowed: what to_dict() of one of "
                 f"{sorted(COMPOSITIONS)} gives"
@@ -140,6 +141,8 @@ class Fuse(Composition):
 
     def __init__(self, *children: Any, name: str | None = None) -> None:
         super().__init__(*children)
+        if name is not None and not isinstance(name, str):
+            raise AdapterError(f"name of Fuse is {name!r:.100}; allowed: a text, or None")
         self._set("_named", name is not None)
         lasts = [c.last() if isinstance(c, Composition) else c for c in self.children]
         self._set("name", ",".join(lasts) if name is None else name)
@@ -203,7 +206,7 @@ class Average(Composition):
         normalize_weights: bool = True,
     ) -> None:
         super().__init__(*children)
-        given = [1.0] * len(children) if weights is None else [float(w) for w in weights]
+        given = [1.0] * len(children) if weights is None else _numbers(weights)
         if len(given) != len(children):
             raise AdapterError(
                 f"Average has {len(given)} weights for {len(children)} adapters; give one for each"
@@ -231,12 +234,14 @@ class MultiTask(Composition):
 class PerRow(Composition):
     """Each row of the batch its own: a name, a composition of names, or None for no adapter.
 
+    Inside a `Stack`, which goes two levels deep, only names and stacks of them.
+
     >>> PerRow(["sentiment", None, "sentiment"])
     PerRow(['sentiment', None, 'sentiment'])
     """
 
     def __init__(self, rows: Sequence[Any], *more: Any) -> None:
-        if isinstance(rows, (str, Composition)) or rows is None or more:
+        if isinstance(rows, (str, Composition)) or not isinstance(rows, Sequence) or more:
             raise AdapterError("PerRow takes one list with an entry for each row: PerRow([…])")
         super().__init__(*rows)
 
@@ -248,11 +253,17 @@ class PerRow(Composition):
 
     def first(self) -> str:
         """The name of the first adapter that a row has."""
-        return names(self)[0]
+        return self._names()[0]
 
     def last(self) -> str:
         """The last of the names of adapters, each counted where it stands first."""
-        return names(self)[-1]
+        return self._names()[-1]
+
+    def _names(self) -> list[str]:
+        found = names(self)
+        if not found:
+            raise AdapterError(f"no row of {self!r:.100} has an adapter")
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Raises AdapterError: rows of one batch are no part of files."""
@@ -355,8 +366,21 @@ def _child(kind: type, child: Any) -> Any:
     )
 
 
+def _numbers(weights: Any) -> list[float]:
+    try:
+        found = [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        found = [math.nan]
+    if not all(math.isfinite(weight) for weight in found):
+        raise AdapterError(
+            f"weights of Average are {weights!r:.100}; allowed: a finite number for each adapter"
+        )
+    return found
+
+
 def _counts(name: str, given: Any, children: int, smallest: int) -> tuple[int, ...]:
-    counts = [given] * children if isinstance(given, int) else list(given)
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    counts = list(given) if several else [given] * children
     good = all(isinstance(n, int) and not isinstance(n, bool) and n >= smallest for n in counts)
     if not good or len(counts) != children:
         raise AdapterError(

@@ -252,14 +252,17 @@ def _freeze_fixed(module: nn.Module) -> None:
             getattr(part, name).requires_grad_(False)
 
 
-def let_fusions_train(encoder: Any, setup: Any) -> None:
-    """Lets the fusions of a composition train. Raises AdapterError if it has none."""
-    found = list(_fusions(setup))
-    if not found:
+def check_fusions(setup: Any) -> None:
+    """Raises AdapterError unless a composition holds a fusion."""
+    if not list(_fusions(setup)):
         raise AdapterError(
             f"{setup!r} holds no fusion to train; give Fuse(…), or a list of lists of names"
         )
-    for node in found:
+
+
+def let_fusions_train(encoder: Any, setup: Any) -> None:
+    """Lets the fusions of a composition train."""
+    for node in _fusions(setup):
         for _, residual in residuals(encoder):
             if node.name in residual.adapter_fusion_layer:
                 residual.adapter_fusion_layer[node.name].train().requires_grad_(True)
@@ -371,7 +374,8 @@ def hang_fusion(
 def delete_fusion(encoder: Any, given: Any) -> None:
     """Removes a fusion; what no longer can run is no longer active. Raises AdapterError."""
     own = registry(encoder)
-    name = given if given in own.fusions else fusion_name(given)[0]
+    named = isinstance(given, str) and given in own.fusions
+    name = given if named else fusion_name(given)[0]
     if name not in own.fusions:
         raise AdapterError(f"no fusion {name!r}; this model has {sorted(own.fusions)}")
     for _, residual in residuals(encoder):

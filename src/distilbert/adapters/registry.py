@@ -6,9 +6,12 @@ from typing import Any
 
 from distilbert.adapters.composition import (
     Average,
+    BatchSplit,
     Composition,
     Fuse,
+    MultiTask,
     Parallel,
+    PerRow,
     Split,
     Stack,
     copies,
@@ -35,10 +38,10 @@ _FORBIDDEN = frozenset(dir(Slot(Site("", 0, 0, 0))))  # what a module would hide
 
 def check_name(name: Any, what: str = "an adapter") -> str:
     """Raises AdapterError unless a module can have this name."""
-    if not isinstance(name, str) or not name or "." in name or "\0" in name or "/" in name:
+    if not isinstance(name, str) or not name.isprintable() or not name or {*"./\\"} & {*name}:
         raise AdapterError(
-            f"{name!r} is no name for {what}; allowed: a text without dots, slashes and NUL, as it "
-            "becomes part of the names of weights and files"
+            f"{name!r} is no name for {what}; allowed: a text without dots, slashes, backslashes "
+            "and control characters, as it becomes part of the names of weights and files"
         )
     if name in _FORBIDDEN:
         raise AdapterError(
@@ -60,16 +63,15 @@ class FusionEntry:
 class Traits:
     """What an adapter is made of, as far as plans must know it. Worked out once, when it is added.
 
-    sites: Where it hangs. methods: In words. low_rank: The projections where it adds a low-rank
-    product, which stacks chain. inserts: What it puts into rows. after: Whether its bottlenecks
-    leave the add-and-norm to be done. whole: Why it needs every token of a row, or "".
+    sites: Where it hangs. methods: In words. uneven: The projections that change the width where it
+    adds a low-rank product, (layer, name, width, out) each: stacks cannot chain there. inserts:
+    What it puts into rows. whole: Why it needs every token of a row, or "".
     """
 
     sites: tuple[Site, ...]
     methods: frozenset[str]
-    low_rank: frozenset[Site]
+    uneven: tuple[tuple[int, str, int, int], ...]
     inserts: tuple[Any, ...]
-    after: frozenset[bool]
     whole: str
 
     @staticmethod
@@ -77,13 +79,10 @@ class Traits:
         """Of an adapter of this configuration that hangs there."""
         methods: set[str] = set()
         inserts: list[tuple[Any, ...]] = []
-        after: set[bool] = set()
         whole, adds = "", False
         for member in members(config):
             methods |= {word for kind, word in _METHODS if isinstance(member, kind)}
-            if isinstance(member, BnConfig):
-                after.add(member.original_ln_after)
-            elif isinstance(member, LoRAConfig):
+            if isinstance(member, LoRAConfig):
                 adds = adds or member.composition_mode == "add"
             elif isinstance(member, PrefixTuningConfig):
                 inserts.append(("prefix", member.prefix_length, tuple(member.leave_out)))
@@ -95,8 +94,12 @@ class Traits:
                 whole = f"{name!r} has gates or drops rows"
         if any(site.name == "invertible" for site in sites):
             methods.add("an invertible adapter")
-        low_rank = frozenset(site for site in sites if adds and site.name in _PROJECTIONS)
-        return Traits(sites, frozenset(methods), low_rank, tuple(inserts), frozenset(after), whole)
+        uneven = tuple(
+            (site.layer, site.name, site.width, site.out)
+            for site in sites
+            if adds and site.name in _PROJECTIONS and site.width != site.out
+        )
+        return Traits(sites, frozenset(methods), uneven, tuple(inserts), whole)
 
 
 class Adapters(Collection[str]):
@@ -188,12 +191,21 @@ class Adapters(Collection[str]):
             self.require(name)
         self._check_merged(tree)
         self._check(tree)
+        self._check_tasks(tree)
         return Plan(
             tree, skipped, copies(tree), self._fork(tree, skipped), self._whole_last(tree, skipped)
         )
 
+    def _check_tasks(self, tree: Composition) -> None:
+        counts = {len(node.children) for node in _all(tree, MultiTask)}
+        if len(counts) > 1:
+            raise AdapterError(
+                f"{tree!r} holds several MultiTask of {sorted(counts)} adapters, and each row has "
+                "one task for all of them; give them equally many adapters"
+            )
+
     def _check_merged(self, tree: Composition) -> None:
-        if self.merged is not None and names(tree) != [self.merged]:
+        if self.merged is not None and tree != Stack(self.merged):
             raise AdapterError(
                 f"{self.merged!r} is merged into the weights, so {tree!r} would run on top of it; "
                 "call reset_adapter() first"
@@ -230,6 +242,15 @@ class Adapters(Collection[str]):
                 f"no fusion {node.name!r}; this model has {sorted(self.fusions)}; call "
                 f"add_adapter_fusion({[_last(child) for child in node.children]}) first"
             )
+        adapters = self.fusions[node.name].adapters
+        held = [names(child) for child in node.children]
+        if len(held) != len(adapters) or any(
+            [adapter not in here for adapter, here in zip(adapters, held, strict=True)]  # noqa: C419
+        ):
+            raise AdapterError(
+                f"{node!r} does not hold the adapters of the fusion {node.name!r} in their order, "
+                f"{list(adapters)}, for which its weights are; add another fusion for these"
+            )
 
     def _check_split(self, node: Split) -> None:
         for name in names(node):
@@ -240,43 +261,47 @@ class Adapters(Collection[str]):
                 )
 
     def _check_average(self, node: Average) -> None:
-        inserts = {self._inserts(child) for child in node.children}
+        inserts = {found for child in node.children for found in self._inserts(child)}
         if len(inserts) > 1:
             raise AdapterError(
                 f"{node!r} averages prefixes or prompts of unequal length {sorted(inserts)}; the "
-                "mean needs one length and place"
-            )
-        after = {flag for name in names(node) for flag in self.traits[name].after}
-        if len(after) > 1:
-            raise AdapterError(
-                f"{node!r} averages adapters with original_ln_after and such without, whose "
-                "outputs are not of one kind; give all of them the same"
+                "mean needs one length and place in every row"
             )
 
-    def _inserts(self, child: Any) -> tuple[Any, ...]:
-        """What a child of an average puts into rows: lengths of prefixes and prompts."""
-        return tuple([part for name in names(child) for part in self.traits[name].inserts])
+    def _inserts(self, node: Any) -> set[tuple[Any, ...]]:
+        """What a part of a composition puts into rows, in order; several where rows differ."""
+        if node is None:
+            return {()}
+        if isinstance(node, str):
+            return {self.traits[node].inserts}
+        parts = [self._inserts(child) for child in node.children]
+        if isinstance(node, Stack):
+            found: set[tuple[Any, ...]] = {()}
+            for part in parts:
+                found = {(*before, *more) for before in found for more in part}
+            return found
+        return set().union(*parts)
 
     def _check_stack(self, node: Stack) -> None:
         counts = {copies(child) for child in node.children} - {1}
         if len(counts) > 1:
             raise AdapterError(f"{node!r} makes {sorted(counts)} copies of each row at once")
-        before: set[Site] = set()
+        before: list[tuple[int, str, int, int]] = []
         for child in node.children:
-            here = {site for name in names(child) for site in self.traits[name].low_rank}
-            both = {site for site in here & before if site.width != site.out}
+            here = [place for name in names(child) for place in self.traits[name].uneven]
+            both = sorted([place for place in here if place in before])
             if both:
-                site = min(both, key=lambda site: (site.layer, site.name))
+                layer, name, width, out = both[0]
                 raise AdapterError(
-                    f"{node!r} stacks LoRAs at {site.name!r} of layer {site.layer}, which changes "
-                    f"the width from {site.width} to {site.out}: what one says cannot be what the "
-                    "next reads; leave one of them out there, or average them"
+                    f"{node!r} stacks LoRAs at {name!r} of layer {layer}, which changes the width "
+                    f"from {width} to {out}: what one says cannot be what the next reads; leave "
+                    "one of them out there, or average them"
                 )
-            before |= here
+            before += here
 
     def _fork(self, tree: Composition, skipped: frozenset[int]) -> int:
         """Before which layer copies of rows begin to differ."""
-        fork = self.depth
+        fork = self.depth - 1  # at the latest, so that what is read is read of copies
         for name in names(_parallel(tree)):
             for site in self.traits[name].sites:
                 if site.name in ("invertible", "prompt"):
@@ -290,7 +315,7 @@ class Adapters(Collection[str]):
         last = self.depth - 1
         if last in skipped:
             return ""
-        if _holds(tree, Split):
+        if _all(tree, Split):
             return "Split counts columns"
         for name in names(tree):
             traits = self.traits[name]
@@ -298,11 +323,22 @@ class Adapters(Collection[str]):
                 return traits.whole
         return ""
 
+    def check_inverse(self, setup: Any) -> None:
+        """Raises AdapterError if a row's invertible adapters have no inverse together."""
+        if isinstance(setup, (Stack, PerRow, BatchSplit, Parallel, MultiTask)):
+            for child in setup.children:
+                self.check_inverse(child)
+        elif setup is not None:
+            self.inverse(setup)
+
     def inverse(self, tree: Any) -> list[str]:
         """The invertible adapters to undo before a language-model head, in order.
 
-        Raises AdapterError where there is no inverse.
+        tree: A composition that chooses no rows, or None. Raises AdapterError where there is no
+        inverse.
         """
+        if tree is None:
+            return []
         if isinstance(tree, str):
             return [tree] if "an invertible adapter" in self.traits[tree].methods else []
         if isinstance(tree, Stack):
@@ -330,10 +366,13 @@ def _last(child: Any) -> str:
     return child.last() if isinstance(child, Composition) else child
 
 
-def _holds(tree: Any, kind: type) -> bool:
-    if isinstance(tree, kind):
-        return True
-    return isinstance(tree, Composition) and any(_holds(child, kind) for child in tree.children)
+def _all(tree: Any, kind: type) -> list[Any]:
+    """The parts of a composition that are of a kind."""
+    found = [tree] if isinstance(tree, kind) else []
+    if isinstance(tree, Composition):
+        for child in tree.children:
+            found += _all(child, kind)
+    return found
 
 
 def _parallel(tree: Any) -> Any:
@@ -350,8 +389,15 @@ def _parallel(tree: Any) -> Any:
 
 
 def _layers(given: Any, depth: int) -> frozenset[int]:
-    layers = list(given or ())
-    wrong = [i for i in layers if not isinstance(i, int) or not 0 <= i < depth]
+    try:
+        layers = [] if given is None else list(given)
+    except TypeError:
+        raise AdapterError(
+            f"skip_layers is {given!r}; allowed: a list of numbers of layers, 0 to {depth - 1}"
+        ) from None
+    wrong = [
+        i for i in layers if not isinstance(i, int) or isinstance(i, bool) or not 0 <= i < depth
+    ]
     if wrong:
         raise AdapterError(
             f"skip_layers holds {wrong[0]!r}; allowed: numbers of layers, 0 to {depth - 1}"

@@ -1,6 +1,6 @@
 """`AdapterSetup`: adapters for all calls inside a `with`, in this thread alone."""
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any
 
@@ -9,7 +9,8 @@ import torch
 from distilbert.adapters.composition import parse
 from distilbert.errors import AdapterError
 
-_CURRENT: ContextVar["AdapterSetup | None"] = ContextVar("adapter_setup", default=None)
+# Those that are entered here and now, the innermost last; None for one that changes nothing.
+_ENTERED: ContextVar["tuple[AdapterSetup | None, ...]"] = ContextVar("adapter_setups", default=())
 _entered = 0  # how many setups are entered now, in any thread: what a compiler can see of them
 _counting = Lock()
 
@@ -22,7 +23,8 @@ class AdapterSetup:
     Args:
         adapter_setup: What `adapter_names` of a forward pass takes; [] for no adapter.
         head_setup: What `head` of a forward pass takes, for models with heads.
-        ignore_empty: Allow a setup without adapters, which then changes nothing.
+        ignore_empty: Let a setup of neither adapters nor heads change nothing; without it, such a
+            setup is one of no adapter.
 
     >>> import torch
     >>> from distilbert import DistilBertConfig, DistilBertModel
@@ -39,22 +41,21 @@ class AdapterSetup:
         self.adapter_setup = parse(adapter_setup)
         self.head_setup = head_setup
         self.ignore_empty = ignore_empty
-        self._tokens: list[Token[AdapterSetup | None]] = []
 
     def __enter__(self) -> "AdapterSetup":
         empty = self.ignore_empty and self.adapter_setup is None and self.head_setup is None
-        self._tokens.append(_CURRENT.set(_CURRENT.get() if empty else self))
+        _ENTERED.set((*_ENTERED.get(), None if empty else self))
         _count(1)
         return self
 
     def __exit__(self, *error: object) -> None:
         _count(-1)
-        _CURRENT.reset(self._tokens.pop())
+        _ENTERED.set(_ENTERED.get()[:-1])
 
     @classmethod
     def get_context(cls) -> "AdapterSetup | None":
         """The setup that holds here and now."""
-        return _CURRENT.get()
+        return next((setup for setup in reversed(_ENTERED.get()) if setup is not None), None)
 
     @classmethod
     def get_context_adapter_setup(cls) -> Any:
@@ -72,7 +73,7 @@ class AdapterSetup:
 def current_setup() -> AdapterSetup | None:
     """The setup that holds here and now. Raises AdapterError where a compiler cannot know it."""
     if not torch.compiler.is_compiling():
-        return _CURRENT.get()
+        return AdapterSetup.get_context()
     if _entered:
         raise AdapterError(
             "a compiled model cannot see AdapterSetup; pass adapter_names= to the call, or call "

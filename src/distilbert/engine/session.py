@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distilbert.errors import InputError
+from distilbert.adapters.plan import by_rows
+from distilbert.errors import AdapterError, InputError
 from distilbert.flow import Flow
 from distilbert.layout import Packed
 from distilbert.model.encoder import Encoded
@@ -31,6 +32,7 @@ class Session:
     alone); answers come back in the caller's order, as float32 on the CPU, and do not depend on
     what else is in the call. May be called from several threads at once. The weights are shared
     with the model that was given, which may go on to be used or trained; its mode does not matter.
+    The adapters that are active when the session is made act in every answer.
 
     Args:
         model: Any model class of this package.
@@ -59,6 +61,13 @@ class Session:
         if not isinstance(token_budget, int) or isinstance(token_budget, bool) or token_budget < 1:
             raise InputError(
                 f"token_budget is {token_budget!r}; allowed: a whole number of at least 1"
+            )
+        self.plan = model.plan()
+        if self.plan.copies > 1 or by_rows(self.plan.setup):
+            raise AdapterError(
+                f"{self.plan.setup!r} speaks of the rows of one batch, and a session cuts batches "
+                "of its own; activate a composition that is the same for every row, or make a "
+                "session for each adapter"
             )
         shared = {id(parameter): parameter for parameter in model.parameters()}
         self.model = copy.deepcopy(model, shared).eval()
@@ -125,7 +134,7 @@ class Session:
         return self.model.base_model.encode(ids, self._flow(layout), wanted)
 
     def _flow(self, layout: Packed) -> Flow:
-        return Flow(layout, plan=self.model.adapters_config.active)
+        return Flow(layout, plan=self.plan)
 
     def _hidden(self, ids: Tensor, layout: Packed) -> Found:
         return self._encode(ids, layout).own(), layout.lengths

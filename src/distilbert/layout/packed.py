@@ -109,6 +109,12 @@ class Packed:
         """How much of the first axis neighbouring rows take, `counts` of them at a time."""
         return [sum(part.lengths) for part in self.parts(counts)]
 
+    def own_sizes(self, counts: Sequence[int]) -> list[int]:
+        """The same of the caller's tokens alone, without what was inserted."""
+        put = [i.front + i.behind for i in self.inserted for _ in range(i.rows)]
+        own = [n - m for n, m in zip(self.lengths, put or [0] * len(self.lengths), strict=True)]
+        return [sum(own[at : at + n]) for at, n in zip(starts_of(counts), counts, strict=True)]
+
     def parts(self, counts: Sequence[int]) -> "list[Packed]":
         """The layouts of neighbouring rows, `counts` of them at a time."""
         starts = starts_of(counts)
@@ -120,13 +126,13 @@ class Packed:
             for start, count, i in zip(starts, counts, inserted, strict=True)
         ]
 
-    def pick(self, x: Tensor, order: Tensor) -> Tensor:
+    def pick(self, x: Tensor, order: Sequence[int]) -> Tensor:
         """The rows of these numbers, in this order. (tokens, …) → (tokens, …)"""
-        return x[self._tokens(order)]
+        return x[self._tokens(torch.tensor(order, device=x.device))]
 
-    def picked(self, order: Tensor) -> "Packed":
+    def picked(self, order: Sequence[int]) -> "Packed":
         """The layout of what `pick` gives."""
-        lengths = tuple(self.lengths[i] for i in order.tolist())
+        lengths = tuple(self.lengths[i] for i in order)
         return Packed(lengths, inserted_picked(self.inserted, order))
 
     def _tokens(self, order: Tensor) -> Tensor:

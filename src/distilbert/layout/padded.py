@@ -127,6 +127,10 @@ class Padded:
         """How much of the first axis neighbouring rows take, `counts` of them at a time."""
         return list(counts)
 
+    def own_sizes(self, counts: Sequence[int]) -> list[int]:
+        """The same of the caller's tokens alone, without what was inserted."""
+        return list(counts)
+
     def parts(self, counts: Sequence[int]) -> "list[Padded]":
         """The layouts of neighbouring rows, `counts` of them at a time."""
         if len(counts) == 1:

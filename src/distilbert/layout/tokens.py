@@ -77,8 +77,8 @@ def inserted_parts(
     ]
 
 
-def inserted_picked(inserted: tuple[Inserted, ...], order: Tensor) -> tuple[Inserted, ...]:
+def inserted_picked(inserted: tuple[Inserted, ...], order: Sequence[int]) -> tuple[Inserted, ...]:
     if not inserted:
         return ()
     of_row = [replace(i, rows=1) for i in inserted for _ in range(i.rows)]
-    return tuple(of_row[i] for i in order.tolist())
+    return tuple(of_row[i] for i in order)

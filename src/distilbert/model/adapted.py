@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.adapters import arithmetic, manage, merge
-from distilbert.adapters.composition import Composition, Fuse
+from distilbert.adapters.composition import Composition
 from distilbert.adapters.configs import AdapterConfig, resolve
 from distilbert.adapters.older import without_type
 from distilbert.adapters.plan import Plan
@@ -44,16 +44,18 @@ class Adapted(nn.Module):
         Raises AdapterError for adapters that do not exist or cannot be combined so.
         """
         own = self.adapters_config
-        if adapter_names is not None:
-            plan = own.plan(adapter_names, own.active.skip_layers)
-            if plan.setup is None and own.merged is not None:
-                raise AdapterError(
-                    f"no adapter is to act, but {own.merged!r} is merged into the weights; call "
-                    "reset_adapter() first, or leave adapter_names out"
-                )
-            return plan
-        setup = current_setup()
-        return own.active if setup is None else own.plan(setup.adapter_setup, own.skip_layers)
+        if adapter_names is None:
+            setup = current_setup()
+            if setup is None:
+                return own.active
+            adapter_names = setup.adapter_setup
+        plan = own.plan(adapter_names, own.active.skip_layers)
+        if plan.setup is None and own.merged is not None:
+            raise AdapterError(
+                f"no adapter is to act, but {own.merged!r} is merged into the weights; call "
+                "reset_adapter() first, or leave adapter_names out"
+            )
+        return plan
 
     # Which there are -------------------------------------------------------------------------
 
@@ -172,19 +174,13 @@ class Adapted(nn.Module):
         if isinstance(adapter_setup, list) and all(isinstance(n, str) for n in adapter_setup):
             adapter_setup = [adapter_setup]  # as older versions of the interface had it
         tree = manage.checked(self.base_model, adapter_setup)
-        plan = self.adapters_config.plan(tree)
-        frozen = [(p, p.requires_grad) for p in self.base_model.parameters()]
-        try:
-            self.freeze_model(True)
-            manage.let_fusions_train(self.base_model, tree)
-        except AdapterError:
-            for parameter, trains in frozen:
-                parameter.requires_grad_(trains)
-            raise
+        manage.check_fusions(tree)
+        self.set_active_adapters(tree)
+        self.train()
+        self.freeze_model(True)
+        manage.let_fusions_train(self.base_model, tree)
         if unfreeze_adapters:
             manage.let_train(self.base_model, tree)
-        self.train()
-        self.set_active_adapters(plan.setup)
 
     def train_fusion(self, adapter_setup: Any, unfreeze_adapters: bool = False) -> None:
         """The old name of `train_adapter_fusion`."""
@@ -214,14 +210,12 @@ class Adapted(nn.Module):
             overwrite_ok: Replace a fusion of the same name.
             set_active: Let it act in every call that names no other.
         """
-        label = manage.add_fusion(
-            self.base_model, adapter_names, config, name, overwrite=overwrite_ok
-        )
-        if set_active:
-            tree = adapter_names
-            if not isinstance(adapter_names, Composition):
-                tree = Fuse(*self.adapters_config.fusions[label].adapters, name=name)
-            self.set_active_adapters(tree)
+        with manage.all_or_nothing(self.base_model):
+            label = manage.add_fusion(
+                self.base_model, adapter_names, config, name, overwrite=overwrite_ok
+            )
+            if set_active:
+                self.set_active_adapters(self.adapters_config.fuse(label))
 
     def add_fusion(self, adapter_names: Any, config: Any = None) -> None:
         """The old name of `add_adapter_fusion`."""
@@ -255,9 +249,17 @@ class Adapted(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         """Moves a fusion to a device, or turns it into a dtype."""
-        label = manage.fusion_name(adapter_names)[0]
+        label = self._fusion(adapter_names)
         for _, fusion in manage.fusion_modules(self.base_model, label):
             fusion.to(device=device, dtype=dtype)
+
+    def _fusion(self, given: Any) -> str:
+        """The name of a fusion that is there. Raises AdapterError for none."""
+        own = self.adapters_config
+        if not (isinstance(given, str) and given in own.fusions):
+            given = manage.fusion_name(given)[0]
+        own.fuse(given)
+        return str(given)
 
     # Weights ---------------------------------------------------------------------------------
 

@@ -91,8 +91,6 @@ class Transformer(nn.Module):
                 passed.append(stream)
             if probabilities is not None:
                 attentions.append((stream, probabilities))
-        if flow.plan.copies > 1 and flow.plan.fork > last:
-            stream = stream.forked()
         hidden, counts, layout = _out(stream, read)
         return Encoded(
             hidden,
@@ -111,7 +109,10 @@ class Transformer(nn.Module):
         block = self.layer[layer]
         if self.checkpointing is None or not self.training:
             return block(stream.x, stream.flow, read)  # type: ignore[no-any-return]
-        return checkpoint(block, stream.x, stream.flow, read, **self.checkpointing)  # type: ignore[no-any-return]
+        how = self.checkpointing
+        if stream.flow.parts:  # reentrant, it loses what reaches adapters in a frozen encoder
+            how = {**how, "use_reentrant": False}
+        return checkpoint(block, stream.x, stream.flow, read, **how)  # type: ignore[no-any-return]
 
 
 def _out(stream: Stream, read: Read | None) -> tuple[Tensor, tuple[int, ...] | None, Layout]:
@@ -190,6 +191,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
         stream = Stream.start(self.embeddings(ids, flow, embeds), flow, wanted)
         if stream.flow.parts:
             stream = self._enter(stream)
+            if self.training:
+                self._cool(flow.plan)
         return self.transformer(stream)  # type: ignore[no-any-return]
 
     def _enter(self, stream: Stream) -> Stream:
@@ -313,8 +316,6 @@ class DistilBertModel(DistilBertPreTrainedModel):
                 f"{plan.setup!r} speaks of the rows of a whole batch, and DataParallel gives each "
                 "copy of the model a part of it; run one process for each device instead"
             )
-        if self.training and plan.setup is not None:
-            self._cool(plan)
         return plan.for_choices(choices)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -328,24 +329,27 @@ class DistilBertModel(DistilBertPreTrainedModel):
             for _, fusion in fusion_modules(self, name):
                 fusion.cool()
 
+    def check_undo(self, flow: Flow) -> None:
+        """Raises AdapterError where invertible adapters together have no inverse."""
+        self.own_adapters.check_inverse(flow.plan.setup)
+
     def undo(self, flow: Flow, encoded: Encoded) -> Callable[[Tensor], Tensor] | None:
         """What takes the invertible adapters of a pass back, before a language-model head's words.
 
-        Raises AdapterError where adapters together have no inverse.
+        It takes what the head reads: `encoded.own()`, or the tokens that were chosen.
         """
         if flow.plan.setup is None or not len(self.invertible_adapters):
             return None
-        rows = encoded.layout.count(encoded.hidden) // flow.plan.copies
-        runs = flow.plan.runs(rows, flow.task_ids)
+        counts = encoded.counts
+        copied = encoded.layout.count(encoded.hidden) if counts is None else len(counts)
+        runs = flow.plan.runs(copied // flow.plan.copies, flow.task_ids)
         inverses = [self.own_adapters.inverse(tree) for tree, _ in runs]
-        sizes = encoded.layout.sizes([count for _, count in runs])
-        if encoded.counts is not None:
-            starts = starts_of([count for _, count in runs])
-            sizes = [
-                sum(encoded.counts[start : start + count])
-                for start, (_, count) in zip(starts, runs, strict=True)
-            ]
-
+        rows = [count for _, count in runs]
+        if counts is None:
+            sizes = encoded.layout.own_sizes(rows)
+        else:
+            starts = starts_of(rows)
+            sizes = [sum(counts[at : at + n]) for at, n in zip(starts, rows, strict=True)]
         adapters: Any = self.invertible_adapters
 
         def undone(x: Tensor) -> Tensor:

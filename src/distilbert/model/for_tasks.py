@@ -76,6 +76,8 @@ class ForTask(DistilBertPreTrainedModel):
             *adapters,
             choices=choices or 1,
         )
+        if self.task.reads == "masks":
+            self.distilbert.check_undo(flow)
         encoded = self.distilbert.encode(input_ids, flow, embeds=inputs_embeds)
         labels = repeated(labels, flow.plan.copies)
         undo = self.distilbert.undo(flow, encoded) if self.task.reads == "masks" else None

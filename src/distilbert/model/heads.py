@@ -62,6 +62,8 @@ def repeated(labels: Any, copies: int) -> Any:
         return labels
     if isinstance(labels, tuple):
         return tuple(repeated(label, copies) for label in labels)
+    if not isinstance(labels, Tensor):  # which the loss refuses
+        return labels
     return labels.repeat(copies, *[1] * (labels.ndim - 1))
 
 
@@ -70,11 +72,11 @@ def of_rows(encoded: Encoded, flow: Flow, numbers: Sequence[int]) -> tuple[Encod
 
     numbers: Of rows, padded ones, as the encoder gives them. The notes of adapters stay whole.
     """
-    order = torch.tensor(numbers, device=encoded.hidden.device)
+    order = torch.tensor([*numbers], device=encoded.hidden.device)
     states, attentions = encoded.hidden_states, encoded.attentions
-    layout = encoded.layout.picked(order)
+    layout = encoded.layout.picked(numbers)
     picked = encoded._replace(
-        hidden=encoded.layout.pick(encoded.hidden, order),
+        hidden=encoded.hidden[order],
         hidden_states=None if states is None else tuple(x[order] for x in states),
         attentions=None if attentions is None else tuple(x[order] for x in attentions),
         layout=layout,

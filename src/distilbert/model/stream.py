@@ -28,7 +28,7 @@ class Stream:
     flow: The pass, with these rows divided by adapter.
     given: How the caller's tokens of these rows lie, without what prompts put in.
     wanted: Which tokens are read; booleans lie as `given`. None: no choice.
-    order: (rows,) the caller's number of each row, or None where they are in the caller's order.
+    order: The caller's number of each row, or None where they are in the caller's order.
     columns: How many columns the caller's padded rows have.
     """
 
@@ -36,7 +36,7 @@ class Stream:
     flow: Flow
     given: Layout
     wanted: Wanted | None = None
-    order: Tensor | None = None
+    order: tuple[int, ...] | None = None
     columns: int = 0
 
     @staticmethod
@@ -45,6 +45,8 @@ class Stream:
         stream = Stream(x, flow, flow.layout, wanted, columns=x.shape[1])
         plan = flow.plan
         if plan.setup is None:
+            if flow.task_ids is not None:
+                plan.runs(flow.layout.count(x), flow.task_ids)  # which refuses them
             return stream
         if plan.copies > 1 and plan.fork < 0:
             return stream.forked()
@@ -74,24 +76,23 @@ class Stream:
             return replace(self, flow=self.flow.divided(runs))
         if isinstance(self.given, Packed):
             order = _longest_first(order, runs, self.given.lengths)
-        numbers = order.tolist()
-        picked = self._picked(order.to(self.x.device))
-        return replace(picked, flow=picked.flow.divided(runs, numbers))
+        picked = self._picked(order)
+        return replace(picked, flow=picked.flow.divided(runs, order))
 
     def settled(self) -> "Stream":
         """In the caller's order again."""
         if self.order is None:
             return self
-        plain = self._picked(self.order.argsort())
+        plain = self._picked(inverted(self.order))
         return replace(plain, order=None)
 
-    def _picked(self, order: Tensor) -> "Stream":
+    def _picked(self, order: Sequence[int]) -> "Stream":
         layout, given, wanted = self.flow.layout, self.given, self.wanted
         if isinstance(wanted, Tensor):
             wanted = given.pick(wanted, order)
         flow = replace(self.flow, layout=layout.picked(order), parts=())
         x, given = layout.pick(self.x, order), given.picked(order)
-        return Stream(x, flow, given, wanted, order, self.columns)
+        return Stream(x, flow, given, wanted, tuple(order), self.columns)
 
     def prompted(self, states: Sequence[PromptState]) -> "Stream":
         """With what prompts put into the rows of each part."""
@@ -103,8 +104,7 @@ class Stream:
         x, layout = self.flow.layout.insert(self.x, inserts)
         flow = replace(self.flow, layout=layout)
         runs = [(part.tree, part.rows) for part in parts]
-        numbers = None if self.order is None else self.order.tolist()
-        return replace(self, x=x, flow=flow.divided(runs, numbers))
+        return replace(self, x=x, flow=flow.divided(runs, self.order))
 
     def read(self) -> Read | None:
         """The tokens that are wanted, as they lie now."""
@@ -118,14 +118,25 @@ class Stream:
         """Tokens read, (tokens read, dim), row by row in the caller's order, and their counts."""
         if self.order is None:
             return x, read.counts
-        inverse = self.order.argsort().tolist()
+        inverse = inverted(self.order)
         rows = torch.split(x, list(read.counts))
         return torch.cat([rows[i] for i in inverse]), tuple(read.counts[i] for i in inverse)
 
 
-def _longest_first(order: Tensor, runs: Sequence[Run], lengths: tuple[int, ...]) -> Tensor:
+def inverted(order: Sequence[int]) -> list[int]:
+    """Where each row of an order stands: the order that takes it back."""
+    places = [0] * len(order)
+    for place, row in enumerate(order):
+        places[row] = place
+    return places
+
+
+def _longest_first(
+    order: Sequence[int], runs: Sequence[Run], lengths: tuple[int, ...]
+) -> list[int]:
     """The order with the rows of each run by length, so that equal ones are neighbours."""
-    parts = torch.split(order, [rows for _, rows in runs])
-    return torch.tensor(
-        [row for part in parts for row in sorted(part.tolist(), key=lambda row: -lengths[row])]
-    )
+    found: list[int] = []
+    for _, rows in runs:
+        part = order[len(found) : len(found) + rows]
+        found += sorted(part, key=lambda row: -lengths[row])
+    return found

@@ -136,7 +136,7 @@ class DistilBertModelWithHeads(NamedHeads):
             choices=batch.choices or 1,
         )
         found = self._heads_of_rows(head, flow, batch, named=adapter_names is not None)
-        self._check_heads(found, batch, given)
+        self._check_heads(found, flow, batch, given)
         encoded = self.distilbert.encode(batch.ids, flow, embeds=batch.embeds)
         output = self._answers(found, encoded, flow, batch, given)
         if self.returns_dict(return_dict):
@@ -161,11 +161,15 @@ class DistilBertModelWithHeads(NamedHeads):
             own = [(head_of(tree), count // choices) for tree, count in runs]
         return routes(head, self._active_head, [*self.heads], batch.rows, plan.copies, own)
 
-    def _check_heads(self, found: list[Route], batch: Batch, given: Mapping[str, Any]) -> None:
+    def _check_heads(
+        self, found: list[Route], flow: Flow, batch: Batch, given: Mapping[str, Any]
+    ) -> None:
         """Raises InputError unless these heads can read this batch and take what is given."""
         taken = {}
         for route in found:
             head = self.named_head(route.head)
+            if isinstance(head, LanguageModelHead):
+                self.distilbert.check_undo(flow)
             taken[route.head] = tuple(given) if head.runs_itself else head.takes
             chooses = isinstance(head, MultipleChoiceHead)
             if batch.choices and not chooses and not head.runs_itself:
@@ -209,7 +213,6 @@ class DistilBertModelWithHeads(NamedHeads):
             outputs,
             None if None in numbers else tuple(numbers),
             *reported(encoded, flow),
-            heads=tuple(route.head for route in found),
         )
 
     def _answer(

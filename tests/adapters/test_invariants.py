@@ -525,3 +525,22 @@ def test_a_refused_pass_cools_no_fusion():
     assert fusion.temperature == 50.0
     found(*batch())
     assert fusion.temperature == pytest.approx(49.95)
+
+
+def test_notes_are_of_every_row_that_ran_the_adapter(model):
+    ids, mask = batch()
+    with_adapters(model, {"late": "seq_bn[leave_out=[0,1]]"})
+    try:
+        setup = Stack("gated lora", Parallel("late", "lora"))
+        found = model(ids, mask, adapter_names=setup, output_adapter_gating_scores=True)
+        shapes = {
+            places["selfattn_lora"].shape
+            for places in found.adapter_gating_scores["gated lora"].values()
+        }
+        assert shapes == {(8, 2)}
+        twice = PerRow([Stack("gated lora", "gated lora"), "gated lora", None, None])
+        found = model(ids, mask, adapter_names=twice, output_adapter_gating_scores=True)
+        gates = found.adapter_gating_scores["gated lora"][0]["selfattn_lora"]
+        assert gates.isnan().tolist() == [[False] * 4, [False, False, True, True]]
+    finally:
+        model.delete_adapter("late")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 ROOT = -1  # the layer of what hangs at the embeddings, or is shared by all layers
@@ -289,7 +290,10 @@ def by_place(notes: Notes, kind: str) -> dict[str, dict[int, dict[str, Tensor]]]
 
 
 def _side_by_side(of_place: Sequence[Noted]) -> Tensor:
-    """Values of the same rows side by side, those of different rows one below the other."""
+    """Values of the same rows side by side, those of different rows one below the other.
+
+    NaN stands where an adapter acted less often on some rows than on others.
+    """
     of_rows: dict[tuple[int, ...] | None, list[Tensor]] = {}
     for noted in of_place:
         of_rows.setdefault(noted.rows, []).append(noted.note.values)
@@ -297,4 +301,6 @@ def _side_by_side(of_place: Sequence[Noted]) -> Tensor:
     if len(values) == 1 and None in of_rows:
         return values[0]
     numbers = torch.tensor([row for rows in of_rows for row in rows or ()])
-    return torch.cat(values)[numbers.argsort()]
+    widest = max([value.shape[-1] for value in values])
+    even = [F.pad(value, (0, widest - value.shape[-1]), value=torch.nan) for value in values]
+    return torch.cat(even)[numbers.argsort()]

@@ -48,6 +48,9 @@ class Stream:
             if flow.task_ids is not None:
                 plan.runs(flow.layout.count(x), flow.task_ids)  # which refuses them
             return stream
+        if plan.copies > 1 and flow.noting:  # so that notes are of the copies in every layer
+            plan = replace(plan, fork=-1)
+            stream = replace(stream, flow=replace(flow, plan=plan))
         if plan.copies > 1 and plan.fork < 0:
             return stream.forked()
         runs = plan.trunk if plan.copies > 1 else plan.runs

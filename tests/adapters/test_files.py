@@ -376,6 +376,38 @@ def test_a_model_comes_back_with_all_that_hangs_in_it(tmp_path, kind, dtype):
             equal(answer(found, name, name), answer(model, name, name))
 
 
+def test_adapters_of_another_dtype_than_the_model_keep_it(tmp_path):
+    model = fresh().to(torch.bfloat16)
+    for method in ("lora", "loreft"):
+        model.add_adapter(method, f"{method}[dtype='float32']")
+        shake(model, method)
+    model.save_pretrained(tmp_path)
+    found = distilbert.DistilBertModelWithHeads.from_pretrained(tmp_path, dtype="auto")
+    equal(sorted_keys(found.state_dict()), sorted_keys(model.state_dict()))
+    again = fresh().to(torch.bfloat16)
+    for method in ("lora", "loreft"):
+        model.save_adapter(tmp_path / method, method)
+        again.load_adapter(tmp_path / method)
+    equal(again.state_dict(), model.state_dict())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_a_checkpoint_lacks_start_as_in_a_new_adapter(tmp_path, method, caplog):
+    model = with_adapters(fresh(), {"a": method})
+    kept = {key: value for key, value in model.state_dict().items() if ".a." not in key}
+    model.save_pretrained(tmp_path, state_dict=kept)
+    found, info = distilbert.DistilBertModelWithHeads.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    lacking = {key for key in model.state_dict() if ".a." in key}
+    assert {*info["missing_keys"]} == lacking
+    assert min(lacking) in caplog.text
+    for key in lacking:
+        value = found.state_dict()[key]
+        assert value.isfinite().all()
+        assert value.abs().max() < 6, key
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_model_comes_into_other_classes_with_its_adapters(everything, tmp_path, kind):
     everything.save_pretrained(tmp_path)

@@ -9,8 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from adapted import WORDS, tiny, with_adapters
-from distilbert import AdapterError, FileError
+from distilbert import (
+    AdapterError,
+    DistilBertConfig,
+    DistilBertError,
+    DistilBertModelWithHeads,
+    FileError,
+)
 from distilbert.adapters import Fuse, Stack
+from distilbert.adapters.configs import resolve, resolve_fusion
 from travelling import FLEXIBLE, FUSED, equal, fresh, full, hidden, refused
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -249,4 +256,51 @@ def test_sizes_of_a_head_take_no_memory_either(tmp_path):
     settings(tmp_path, lambda data: data["config"].update(sizes))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(model, AdapterError, r"has the shape \[", "load_head", tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak + 2**19
+
+
+# Whole models ------------------------------------------------------------------------------------
+
+PARTS = ("adapters", "config_map", "fusions", "fusion_config_map", "fusion_name_map")
+STRANGE = [7, "x", [1], {"a": 7}, {"a": None}, {"a": ["x"]}, {"a": {"r": 10**9}}, {"a.b": "lora"}]
+STRANGE += [{"keys": "lora"}, {"a": "lora[r=1000000000]"}, {"a": "unknown"}, {"b,c": 7}]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    place = tmp_path_factory.mktemp("model")
+    model = with_adapters(fresh(), {"a": FUSED, "b": FUSED, "mtl_lora": "mtl_lora"})
+    model.add_adapter_fusion(["a", "b"], {**resolve_fusion("dynamic").to_dict(), "query": False})
+    model.save_pretrained(place)
+    return place
+
+
+@pytest.mark.parametrize("value", STRANGE, ids=repr)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_model_of_strange_adapters_is_loaded_or_refused(checkpoint, part, value):
+    config = DistilBertConfig.from_pretrained(checkpoint)
+    config.adapters = {**config.adapters, part: value}
+    try:
+        found = DistilBertModelWithHeads.from_pretrained(checkpoint, config=config)
+    except DistilBertError:
+        return
+    assert all(value.isfinite().all() for value in found.state_dict().values())
+
+
+def test_adapters_that_are_no_dictionary_are_refused(checkpoint):
+    config = DistilBertConfig.from_pretrained(checkpoint)
+    for value in (7, "x", [1]):
+        config.adapters = value
+        with pytest.raises(AdapterError, match="allowed: a dictionary"):
+            DistilBertModelWithHeads.from_pretrained(checkpoint, config=config)
+
+
+def test_sizes_of_a_checkpoint_take_no_memory_before_its_weights_are_compared(checkpoint):
+    config = DistilBertConfig.from_pretrained(checkpoint)
+    huge = {**resolve("mtl_lora").to_dict(), "r": 2**14, "n_up_projection": 2**14}
+    config.adapters["adapters"]["mtl_lora"] = "huge"
+    config.adapters["config_map"]["huge"] = huge
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FileError, match=r"has shape \[4, 24\] in the checkpoint and \[16384, 24\]"):
+        DistilBertModelWithHeads.from_pretrained(checkpoint, config=config)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak + 2**19

@@ -13,7 +13,6 @@ from distilbert.adapters import manage
 from distilbert.adapters.configs import (
     ADAPTERFUSION_CONFIG_MAP,
     AdapterConfig,
-    AdapterFusionConfig,
     ConfigUnion,
     PrefixTuningConfig,
     PromptTuningConfig,
@@ -355,18 +354,26 @@ def restore(encoder: Any, data: Any) -> None:
 
     Raises AdapterError for a description that is none.
     """
-    if not isinstance(data, Mapping) or not isinstance(data.get("adapters", {}), Mapping):
-        raise AdapterError(
-            f"adapters of the configuration are {data!r:.100}; allowed: a dictionary"
-        )
+    parts = {}
+    for key in ("adapters", "config_map", "fusions", "fusion_config_map", "fusion_name_map"):
+        parts[key] = (data.get(key) or {}) if isinstance(data, Mapping) else data
+        if not isinstance(parts[key], Mapping):
+            raise AdapterError(
+                f"{key} of the configuration's adapters is {parts[key]!r:.100}; allowed: a "
+                "dictionary. Correct config.json, or take it anew"
+            )
     check_numbers(data, "the configuration, under 'adapters',")
-    maps = {key: data.get(key) or {} for key in ("config_map", "fusion_config_map")}
-    for name, label in data.get("adapters", {}).items():
-        manage.add(encoder, name, resolve(maps["config_map"].get(label, label)))
-    for name, label in (data.get("fusions") or {}).items():
-        adapters = (data.get("fusion_name_map") or {}).get(name) or str(name).split(",")
-        config: AdapterFusionConfig = resolve_fusion(maps["fusion_config_map"].get(label, label))
-        manage.add_fusion(encoder, list(adapters), config, name)
+    for name, label in parts["adapters"].items():
+        manage.add(encoder, name, resolve(_labelled(parts["config_map"], label)))
+    for name, label in parts["fusions"].items():
+        adapters = parts["fusion_name_map"].get(name) or str(name).split(",")
+        config = resolve_fusion(_labelled(parts["fusion_config_map"], label))
+        manage.add_fusion(encoder, adapters, config, name)
+
+
+def _labelled(configs: Mapping[str, Any], label: Any) -> Any:
+    """The configuration of this label, or what is one itself: the name of a preset."""
+    return configs.get(label, label) if isinstance(label, str) else label
 
 
 def _digest(config: Mapping[str, Any]) -> str:

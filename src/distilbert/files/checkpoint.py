@@ -89,7 +89,8 @@ def load_pretrained(
         raise InputError("there is nothing to load: give a folder, a hub id, or a state_dict")
     origin = source.name if source is not None else "a state dict"
 
-    model = _built(model_class, settings)
+    with torch.device("meta"):  # shapes alone
+        model = model_class(settings)
     own = cast(Loadable, model)
     shapes = own.state_dict()
     report = LoadReport(source=origin, model=model_class.__name__)
@@ -101,11 +102,16 @@ def load_pretrained(
     _refuse_strangers(found, shapes, report)
     if report.mismatched and not ignore_mismatched_sizes:
         raise _wrong_shapes(report)
+    if not _needs_only(model, {*fresh}):
+        with torch.device("cpu"):
+            model = model_class(settings)
+        own = cast(Loadable, model)
+        own.fit(found.tensors)
 
     target = _resolve_dtype(wanted_dtype, settings, weights)
     _assign(model, found, weights, fresh, target, wanted_device, report)
     if wanted_dtype is not None:
-        model.to(target)  # what a class of one's own has beside the layers
+        _convert(model, target)
         own.config.dtype = str(target).removeprefix("torch.")
     return model.eval(), report
 
@@ -161,28 +167,25 @@ def _with_overrides(
 _LAYERS = (nn.Linear, nn.Embedding, nn.LayerNorm)
 
 
-def _built(model_class: type[Model], config: DistilBertConfig) -> Model:
-    """A model whose weights have shapes only; whole, if its class has more than layers of ours.
+def _needs_only(model: nn.Module, fresh: set[str]) -> bool:
+    """Whether a model of shapes alone gets every value from a checkpoint or from `initialise`.
 
-    A model made of Linear, Embedding and LayerNorm takes every value from the checkpoint or from
-    `initialise`. What a class of one's own has beside these (parameters, buffers, batch norms) only
-    its own construction can fill.
+    Fresh values are for `initialise` where they are those of Linear, Embedding and LayerNorm. What
+    else lacks in the file (of an adapter), and what a class of one's own has beside its state dict,
+    only its own construction can fill.
     """
-    with torch.device("meta"):
-        model = model_class(config)
-    if _only_layers(model):
-        return model
-    with torch.device("cpu"):
-        return model_class(config)
-
-
-def _only_layers(model: nn.Module) -> bool:
-    for module in model.modules():
+    for path, module in model.named_modules():
         usual = {"weight", "bias"} if isinstance(module, _LAYERS) else set()
-        beside = [*module.buffers(recurse=False), *vars(module).values()]
-        if any(name not in usual for name, _ in module.named_parameters(recurse=False)):
+        named = dict(
+            [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        )
+        if type(module).__module__.partition(".")[0] not in ("distilbert", "torch"):
+            fresh = fresh | {f"{path}.{name}".strip(".") for name in named}
+        elif module._non_persistent_buffers_set:
             return False
-        if any(isinstance(value, Tensor) for value in beside):
+        if any(f"{path}.{name}".strip(".") in fresh and name not in usual for name in named):
+            return False
+        if any(isinstance(value, Tensor) for value in vars(module).values()):
             return False
     return True
 
@@ -283,11 +286,13 @@ def _assign(
     ready: dict[str, Tensor] = {}
     taken: set[int] = set()
     empty = [key for key in fresh if own.state_dict()[key].is_meta]
+    others = _other_dtypes(model)
     for key, shape in own.state_dict().items():
         if key in empty:
-            ready[key] = torch.empty(shape.shape, dtype=dtype, device=device)
+            ready[key] = torch.empty(shape.shape, dtype=others.get(key, dtype), device=device)
         elif key not in tied and key not in new:
-            wanted = dtype if shape.is_floating_point() else shape.dtype  # a count of batches
+            floating = shape.is_floating_point()  # others are counts of batches
+            wanted = others.get(key, dtype) if floating else shape.dtype
             tensor, finite = _converted(key, found, weights, wanted, device)
             # training must change neither a caller's tensors nor two weights that a file shares
             shared = weights.borrowed or tensor.data_ptr() in taken
@@ -300,6 +305,24 @@ def _assign(
     own.tie_weights()
     own.initialise(empty)
     model.to(device)  # what was there before: no layer of ours
+
+
+def _convert(model: nn.Module, dtype: torch.dtype) -> None:
+    """Brings what a class of one's own has beside its state dict into the dtype, as all else is."""
+    others = _other_dtypes(model)
+    for key, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_floating_point() and key not in others:
+            tensor.data = tensor.data.to(dtype)
+
+
+def _other_dtypes(model: nn.Module) -> dict[str, torch.dtype]:
+    """The keys of adapters whose configuration asks for another dtype than the model's."""
+    return {
+        f"{path}.{key}": module.own_dtype
+        for path, module in model.named_modules()
+        if isinstance(getattr(module, "own_dtype", None), torch.dtype)
+        for key in module.state_dict()
+    }
 
 
 def _converted(

@@ -262,7 +262,8 @@ def _listed(task_ids: Any) -> list[Any]:
             raise AdapterError(
                 f"task_ids are {task_ids!r:.100}; allowed: one for each row, numbers or names"
             )
-        return [task.item() if hasattr(task, "item") else task for task in task_ids]
+        plain = (int, str)  # others may be numbers of NumPy, or what is refused
+        return [t if isinstance(t, plain) or not hasattr(t, "item") else t.item() for t in task_ids]
     if task_ids.ndim != 1:
         raise AdapterError(
             f"task_ids have shape {tuple(task_ids.shape)}; allowed: (rows,), one for each row"

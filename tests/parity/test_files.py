@@ -240,7 +240,10 @@ def test_a_bert_saved_here_is_a_distilbert_there(tmp_path):
     "transformers 4.57.6: a BERT of whole texts is 'corrupted'; here its encoder is loaded, and "
     "the report says why its classifier is not"
 )
-def test_a_bert_classifier_is_never_read_as_ours(tmp_path):
+def test_a_bert_classifier_is_never_read_as_ours(tmp_path, monkeypatch):
+    # to which `adapters`, once it has been used, adds names for good
+    own = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
+    monkeypatch.setattr(transformers.DistilBertConfig, "attribute_map", own)
     bert("BertForSequenceClassification").save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="corrupted"):
         transformers.DistilBertForSequenceClassification.from_pretrained(tmp_path)

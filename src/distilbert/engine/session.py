@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 
 from distilbert.adapters.plan import by_rows
 from distilbert.errors import AdapterError, InputError
@@ -69,7 +70,8 @@ class Session:
                 "of its own; activate a composition that is the same for every row, or make a "
                 "session for each adapter"
             )
-        shared = {id(parameter): parameter for parameter in model.parameters()}
+        # other parameters in the same memory: merging and moving, there or here, change one alone
+        shared = {id(p): Parameter(p.detach(), p.requires_grad) for p in model.parameters()}
         self.model = copy.deepcopy(model, shared).eval()
         self.tokenizer = tokenizer
         self.config = self.model.config

@@ -77,9 +77,9 @@ def test_an_error_inside_ends_a_setup(model):
     assert acts(model, None)
     with AdapterSetup("nobody"), pytest.raises(AdapterError, match="no adapter 'nobody'"):
         said(model)
-    with AdapterSetup(BatchSplit("a", "b", batch_sizes=[1, 1])):
-        with pytest.raises(AdapterError, match="the batch has 4"):
-            said(model)
+    two = AdapterSetup(BatchSplit("a", "b", batch_sizes=[1, 1]))
+    with two, pytest.raises(AdapterError, match="the batch has 4"):
+        said(model)
     assert acts(model, None)
 
 

@@ -291,7 +291,7 @@ def fusion_name(given: Any, name: str | None = None) -> tuple[str, tuple[str, ..
             f"{given!r} is no fusion; allowed: a list of adapters' names, or Fuse(…)"
         )
     adapters = tuple(c.last() if isinstance(c, Composition) else c for c in tree.children)
-    return name or tree.name, adapters
+    return tree.name if name is None else name, adapters
 
 
 def add_fusion(

@@ -41,7 +41,7 @@ def summary(encoder: Any, as_dict: bool = False) -> str | list[dict[str, Any]]:
             p for _, module in manage.fusion_modules(encoder, fusion) for p in module.parameters()
         }
     rest = sum(parameter.numel() for parameter in encoder.parameters() if parameter not in taken)
-    frozen = getattr(encoder, "model_frozen", False)
+    frozen = encoder.model_frozen
     rows.append({"name": "Full model", "#param": rest, "train": not frozen})
     for row in rows:
         row["%param"] = 100 * row["#param"] / rest

@@ -26,7 +26,7 @@ class Adapted(nn.Module):
     said by `set_active_adapters`, or for one call by `adapter_names`. What fails changes nothing.
     """
 
-    model_frozen: bool  # whether `freeze_model` has frozen the encoder
+    _frozen = False  # of an encoder
 
     if TYPE_CHECKING:
 
@@ -189,7 +189,12 @@ class Adapted(nn.Module):
     def freeze_model(self, freeze: bool = True) -> None:
         """Freezes everything in the encoder, adapters too, or lets it train. Not the heads."""
         manage.freeze(self.base_model, freeze)
-        self.base_model.model_frozen = freeze
+        self.base_model._frozen = freeze
+
+    @property
+    def model_frozen(self) -> bool:
+        """Whether `freeze_model` has frozen the encoder."""
+        return self.base_model._frozen
 
     # Fusions ---------------------------------------------------------------------------------
 

@@ -289,7 +289,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
         Raises InputError or AdapterError.
         """
         check_inputs(self.config, input_ids, attention_mask, inputs_embeds, position_ids)
-        config = self.config
+        config, plan = self.config, self._plan(adapter_names)
+        if choices > 1:  # what does not fit is told of the caller's rows
+            first = inputs_embeds if input_ids is None else input_ids
+            plan.runs(first.shape[0] // choices, task_ids)  # type: ignore[union-attr]
         flow = Flow(
             Padded(_real(attention_mask), position_ids),
             hidden_states=(
@@ -300,7 +303,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
             attentions=config.output_attentions if output_attentions is None else output_attentions,
             gates=gates,
             fusions=fusions,
-            plan=self._plan(adapter_names, choices),
+            plan=plan.for_choices(choices),
             task_ids=repeated_tasks(task_ids, choices),
         )
         if head_mask is None:
@@ -309,14 +312,14 @@ class DistilBertModel(DistilBertPreTrainedModel):
         every_layer = head_mask.to(self.dtype).expand(config.n_layers, config.n_heads)
         return replace(flow, head_mask=every_layer)
 
-    def _plan(self, adapter_names: Any, choices: int) -> Plan:
+    def _plan(self, adapter_names: Any) -> Plan:
         plan = self.plan(adapter_names)
         if getattr(self, "_is_replica", False) and (plan.copies > 1 or by_rows(plan.setup)):
             raise AdapterError(
                 f"{plan.setup!r} speaks of the rows of a whole batch, and DataParallel gives each "
                 "copy of the model a part of it; run one process for each device instead"
             )
-        return plan.for_choices(choices)
+        return plan
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         inner = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]

@@ -3,7 +3,6 @@
 Source: Mao et al. 2022, "UniPELT".
 """
 
-
 from torch import Tensor, nn
 
 from distilbert.adapters.site import Note

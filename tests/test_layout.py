@@ -5,7 +5,7 @@ import torch
 
 from distilbert import DistilBertConfig, DistilBertForMaskedLM, DistilBertModel, InputError
 from distilbert.flow import Flow
-from distilbert.layout import Attend, Packed, Padded
+from distilbert.layout import Attend, Insert, Packed, Padded, Prefix
 
 LENGTHS = (5, 5, 2, 7, 1)
 
@@ -159,3 +159,261 @@ def test_gradients_flow_through_chosen_tokens_as_through_all(rows):
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-6)
+
+
+# Rows, columns and what is put into them: every operation against each row by itself ------------
+
+
+def both(width=3):
+    """The same random rows in both layouts: (layout, tokens) each, and the rows by themselves."""
+    generator = torch.Generator().manual_seed(2)
+    own = [torch.randn(n, width, generator=generator) for n in LENGTHS]
+    wide = torch.nn.utils.rnn.pad_sequence(own, batch_first=True, padding_value=9.0)
+    real = torch.arange(7) < torch.tensor(LENGTHS)[:, None]
+    return own, {"padded": (Padded(real), wide), "packed": (Packed(LENGTHS), torch.cat(own))}
+
+
+def split(layout, x):
+    """The real tokens of each row."""
+    if isinstance(layout, Packed):
+        return [*torch.split(x, list(layout.lengths))]
+    real = x.new_ones(x.shape[:2]).bool() if layout.real is None else layout.real
+    return [row[mask] for row, mask in zip(x, real, strict=True)]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
+LAYOUTS = pytest.mark.parametrize("kind", ["padded", "packed"])
+
+
+@LAYOUTS
+def test_neighbouring_rows_have_layouts_of_their_own(kind):
+    own, made = both()
+    layout, x = made[kind]
+    assert layout.count(x) == 5
+    sizes = layout.sizes([2, 3])
+    pieces = zip(layout.parts([2, 3]), torch.split(x, sizes), strict=True)
+    assert_same([row for part, piece in pieces for row in split(part, piece)], own)
+    assert layout.own_sizes([2, 3]) == sizes  # nothing was put in
+    assert_same(split(layout.parts([5])[0], x), own)
+
+
+@LAYOUTS
+def test_rows_may_be_picked_and_repeated(kind):
+    own, made = both()
+    layout, x = made[kind]
+    order = [3, 0, 4, 2, 1]
+    assert_same(split(layout.picked(order), layout.pick(x, order)), [own[i] for i in order])
+    some = [4, 4, 1]
+    assert_same(split(layout.picked(some), layout.pick(x, some)), [own[i] for i in some])
+    assert_same(split(layout.repeated(3), layout.repeat(x, 3)), own * 3)
+
+
+@LAYOUTS
+def test_values_of_rows_are_spread_over_their_tokens(kind):
+    own, made = both()
+    layout, x = made[kind]
+    values = torch.arange(10.0).view(5, 2)
+    found = split(layout, layout.spread(values).expand(*x.shape[:-1], 2))
+    assert_same(found, [v.expand(len(row), 2) for v, row in zip(values, own, strict=True)])
+    assert_close(layout.means(layout.spread(values).expand(*x.shape[:-1], 2)), values)
+
+
+@LAYOUTS
+def test_offsets_count_the_real_tokens_before_and_behind(kind):
+    _, made = both()
+    layout, x = made[kind]
+    before, behind = (split(layout, o[..., None]) for o in layout.offsets(x))
+    for n, a, b in zip(LENGTHS, before, behind, strict=True):
+        assert a[:, 0].tolist() == [*range(n)]
+        assert b[:, 0].tolist() == [*range(n)][::-1]
+
+
+def test_offsets_pass_over_padding_wherever_it_is():
+    before, behind = Padded(torch.tensor([[False, True, True, False, True]])).offsets(
+        torch.zeros(1, 5, 2)
+    )
+    assert before[0, [1, 2, 4]].tolist() == [0, 1, 2]
+    assert behind[0, [1, 2, 4]].tolist() == [2, 1, 0]
+    assert Padded().offsets(torch.zeros(1, 3, 2))[1].tolist() == [[2, 1, 0]]
+
+
+@pytest.mark.parametrize("splits", [[3, 4], [3, 99], [3, 1], [1, 1, 1], [7, 1], [10, 2], [4]])
+@LAYOUTS
+def test_columns_are_cut_apart_and_joined(kind, splits):
+    own, made = both()
+    layout, x = made[kind]
+    pieces, layouts = layout.cut(x, splits), layout.cut_layouts(x, splits)
+    assert len(pieces) == len(layouts) == len(splits)
+    start = 0
+    for i, (piece, inner) in enumerate(zip(pieces, layouts, strict=True)):
+        stop = start + splits[i] if i + 1 < len(splits) else 99
+        expected = [row[start:stop] for row in own]
+        if kind == "packed":  # rows that end before have no part in it
+            expected = [row for row in expected if len(row)]
+        if inner is None:
+            assert piece.shape[0] == 0
+            assert not expected
+        else:
+            assert_same(split(inner, piece), expected)
+        start = stop
+    assert torch.equal(layout.join(pieces, splits), x)
+    assert torch.equal(layout.join([2 * piece for piece in pieces], splits), 2 * x)
+
+
+FRONT, BEHIND = torch.full((2, 3), 5.0), torch.full((3, 3), 6.0)
+INSERTS = {
+    "front": [Insert(5, FRONT)],
+    "behind": [Insert(5, None, BEHIND)],
+    "both": [Insert(5, FRONT, BEHIND)],
+    "some rows": [Insert(1), Insert(2, FRONT), Insert(2, FRONT[:1], BEHIND)],
+    "nothing": [Insert(5)],
+}
+
+
+def with_vectors(own, inserts):
+    """Each row with what comes into it."""
+    of_row = [insert for insert in inserts for _ in range(insert.rows)]
+    rows = []
+    for row, insert in zip(own, of_row, strict=True):
+        front, behind = (row[:0] if v is None else v for v in (insert.front, insert.behind))
+        rows.append(torch.cat([front, row[:1], behind, row[1:]]))
+    return rows
+
+
+@pytest.mark.parametrize("name", INSERTS)
+@LAYOUTS
+def test_vectors_are_put_into_rows_and_taken_out_again(kind, name):
+    own, made = both()
+    layout, x = made[kind]
+    more, inner = layout.insert(x, INSERTS[name])
+    expected = with_vectors(own, INSERTS[name])
+    assert_same(split(inner, more), expected)
+    assert torch.equal(inner.own(more, 7), x)
+    assert inner.own_sizes([2, 3]) == layout.sizes([2, 3])
+    assert_close(inner.means(more), torch.stack([row.mean(0) for row in expected]))
+
+
+@pytest.mark.parametrize("name", INSERTS)
+@LAYOUTS
+def test_what_was_put_into_rows_goes_with_them(kind, name):
+    own, made = both()
+    layout, x = made[kind]
+    more, inner = layout.insert(x, INSERTS[name])
+    order = [3, 0, 4, 2, 1]
+    picked, moved = inner.picked(order), inner.pick(more, order)
+    assert_same(split(layout.picked(order), picked.own(moved, 7)), [own[i] for i in order])
+    twice = inner.repeated(2)
+    assert_same(split(layout.repeated(2), twice.own(inner.repeat(more, 2), 7)), own * 2)
+    pieces = torch.split(more, inner.sizes([2, 3]))
+    outer = layout.parts([2, 3])
+    for part, given, piece, rows in zip(
+        inner.parts([2, 3]), outer, pieces, (own[:2], own[2:]), strict=True
+    ):
+        assert_same(split(given, part.own(piece, 7)), rows)
+
+
+@pytest.mark.parametrize("name", INSERTS)
+@LAYOUTS
+def test_tokens_are_chosen_among_those_of_the_caller(kind, name):
+    own, made = both()
+    layout, x = made[kind]
+    more, inner = layout.insert(x, INSERTS[name])
+    chosen = x[..., 0] > 0
+    if kind == "padded":
+        chosen &= layout.real
+    read = inner.read(chosen, more)
+    expected = [row[row[:, 0] > 0] for row in own]
+    assert read.counts == tuple(map(len, expected))
+    assert 0 in read.counts
+    assert torch.equal(read.take(more), torch.cat(expected))
+    rows = with_vectors(own, INSERTS[name])
+    first = inner.read_first(more)  # what stands first, put in or not
+    assert first.counts == (1,) * 5
+    assert torch.equal(first.take(more), torch.stack([row[0] for row in rows]))
+    assert torch.equal(inner.first(more), first.take(more))
+
+
+def test_rows_with_no_padding_need_no_mask_when_all_get_equally_many_vectors():
+    x = torch.randn(2, 4, 3)
+    assert Padded().insert(x, [Insert(1, FRONT), Insert(1, None, FRONT)])[1].real is None
+    uneven = Padded().insert(x, [Insert(1, FRONT), Insert(1)])[1].real
+    assert uneven.sum(1).tolist() == [6, 4]
+
+
+# Prefixes ----------------------------------------------------------------------------------------
+
+
+def prefixes(width=8):
+    """Of each row: none, one that rows share, one of another length, one of each row's own."""
+    generator = torch.Generator().manual_seed(4)
+
+    def draw(rows, length):
+        return torch.randn(2, rows, length, width, generator=generator)
+
+    return [Prefix(1), Prefix(2, *draw(1, 3)), Prefix(2, *draw(2, 2))]
+
+
+def attended(q, k, v, prefix, row):
+    """Attention of one row of two heads, written out."""
+    if prefix.keys is not None:
+        row = row if len(prefix.keys) > 1 else 0
+        k, v = torch.cat([prefix.keys[row], k]), torch.cat([prefix.values[row], v])
+    heads = [torch.tensor_split(x, 2, -1) for x in (q, k, v)]
+    said = [(a @ b.T / a.shape[-1] ** 0.5).softmax(-1) @ c for a, b, c in zip(*heads, strict=True)]
+    return torch.cat(said, -1)
+
+
+@pytest.mark.parametrize("reading", [False, True])
+@LAYOUTS
+def test_rows_attend_to_prefixes_of_their_own(kind, reading):
+    own, made = both(24)
+    layout, x = made[kind]
+    given = prefixes()
+    of_row = [(prefix, row) for prefix in given for row in range(prefix.rows)]
+    q, k, v = x.chunk(3, -1)
+    read = None
+    if reading:
+        chosen = x[..., 0] > 0
+        read = layout.read(chosen if kind == "packed" else chosen & layout.real)
+        q = read.take(q)
+    context, _ = layout.attend(q, k, v, Attend(2), read, given)
+    expected = []
+    for row, (prefix, number) in zip(own, of_row, strict=True):
+        said = attended(*row.chunk(3, -1), prefix, number)
+        expected.append(said[row[:, 0] > 0] if reading else said)
+    found = context if reading else torch.cat(split(layout, context))
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_probabilities_have_columns_for_the_longest_prefix():
+    _, made = both(24)
+    layout, x = made["padded"]
+    given = prefixes()
+    q, k, v = x.chunk(3, -1)
+    context, shown = layout.attend(q, k, v, Attend(2, probabilities=True), None, given)
+    assert shown.shape == (5, 2, 7, 3 + 7)
+    torch.testing.assert_close(shown.sum(-1), torch.ones(5, 2, 7))
+    assert not shown[0, ..., :3].any()  # it has no prefix
+    assert not shown[3:, ..., :1].any()  # theirs is shorter
+    assert shown[1:3, ..., :3].all()
+    real = layout.real
+    assert not shown[..., 3:][~real[:, None, None].expand_as(shown[..., 3:])].any()
+    plain, _ = layout.attend(q, k, v, Attend(2), None, given)
+    torch.testing.assert_close(context[real], plain[real], rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_mask_reaches_prefixes_too():
+    _, made = both(24)
+    factors = torch.tensor([0.0, 2.0])
+    given = prefixes()
+    for layout, x in made.values():
+        q, k, v = x.chunk(3, -1)
+        plain, _ = layout.attend(q, k, v, Attend(2), None, given)
+        masked, _ = layout.attend(q, k, v, Attend(2, head_mask=factors), None, given)
+        for a, b in zip(split(layout, masked), split(layout, plain), strict=True):
+            torch.testing.assert_close(a, b * factors.repeat_interleave(4), rtol=1e-4, atol=1e-5)

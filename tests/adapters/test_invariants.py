@@ -544,3 +544,14 @@ def test_notes_are_of_every_row_that_ran_the_adapter(model):
         assert gates.isnan().tolist() == [[False] * 4, [False, False, True, True]]
     finally:
         model.delete_adapter("late")
+
+
+def test_layouts_agree_on_means_of_splits_whose_last_columns_nobody_has(model):
+    setup = Average(
+        Stack("channel scaling", "par_bn"),
+        Split("par_bn", "seq_bn", "channel scaling", splits=[6, 4, 2]),
+    )
+    short = (4, 5, 5, 6)
+    wanted = rows_padded(model, setup, short)
+    assert_rows_equal(rows_packed(model, setup, short), wanted)
+    assert_rows_equal(rows_padded(model, setup, short, columns=9), wanted)

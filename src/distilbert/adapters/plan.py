@@ -126,12 +126,24 @@ def compose(tree: Any, state: Any, slot: Any, flow: Any) -> Any:
                 state = compose(child, state, slot, flow)
             return state
         case Average(children=children, weights=weights):
-            return mixed(state, [compose(c, state, slot, flow) for c in children], weights)
+            ends = [compose(child, state, slot, flow) for child in children]
+            return mixed(state, ends, weights, norms_differ=_norms_differ(tree, slot))
         case Split(children=children, splits=splits):
             return _split(children, splits, state, slot, flow)
         case _:  # Fuse: only what stands before an add-and-norm has fusions
             fuse = getattr(slot, "fuse", None)
             return state if fuse is None else fuse(tree, state, flow)
+
+
+def _norms_differ(tree: Composition, slot: Any) -> bool:
+    """Whether some adapters of a composition leave an add-and-norm to be done, and others do not.
+
+    Told by what hangs there, not by what ran, which layouts without padding may see less of.
+    """
+    after = [
+        getattr(slot[name], "after", True) if slot.acts(name) else True for name in names(tree)
+    ]
+    return any([flag is not after[0] for flag in after])  # noqa: C419  (traced)
 
 
 def _split(children: Sequence[Any], splits: Sequence[int], state: Any, slot: Any, flow: Any) -> Any:

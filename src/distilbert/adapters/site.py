@@ -186,12 +186,15 @@ ROW_FIELDS = ("x", "y", "source", "hidden", "skip", "delta", "up")  # lie as the
 _KEPT = ("notes", "norm", "weight", "bias", "x", "skip")  # no adapter changes these
 
 
-def mixed(state: Any, children: Sequence[Any], weights: Sequence[float]) -> Any:
+def mixed(
+    state: Any, children: Sequence[Any], weights: Sequence[float], *, norms_differ: bool = False
+) -> Any:
     """The weighted mean of what became of a state; every tensor of it that has changed.
 
-    Where the weights do not sum to 1, it is the changes that are weighted and added.
+    Where the weights do not sum to 1, it is the changes that are weighted and added. `norms_differ`
+    says that some children leave the add-and-norm to be done, and others do not: all do it first.
     """
-    if isinstance(state, ResidualState) and not _of_one_kind(children):
+    if isinstance(state, ResidualState) and norms_differ:
         state, children = _ended(state), [_ended(child) for child in children]
     changed: dict[str, Any] = {"notes": _all_notes(state, children)}
     rest = 1.0 - sum(weights)
@@ -209,12 +212,6 @@ def mixed(state: Any, children: Sequence[Any], weights: Sequence[float]) -> Any:
             adds = name in ("y", "hidden") and abs(rest) > 1e-6
             changed[name] = total + rest * before if adds else total
     return state._replace(**changed)
-
-
-def _of_one_kind(states: Sequence[ResidualState]) -> bool:
-    """Whether the add-and-norm is to be done for all of them, or for none."""
-    first = states[0].after
-    return isinstance(first, bool) and all([state.after is first for state in states])  # noqa: C419
 
 
 def _ended(state: ResidualState) -> ResidualState:

@@ -354,10 +354,15 @@ def assert_exports(model, shapes=(*OTHER_SHAPES, (2, 1)), fewest=None):
 
 def replica(model):
     """What `DataParallel` makes for a second device, and runs with some rows of the batch."""
-    copied = copy.deepcopy(model)
-    for module in copied.modules():
-        module._is_replica = True
-    return copied
+    made = {module: module._replicate_for_data_parallel() for module in model.modules()}
+    for module, copied in made.items():
+        for name, child in module.named_children():
+            setattr(copied, name, made[child])
+        for name, parameter in module._parameters.items():
+            setattr(copied, name, parameter)  # as an attribute: a replica has no parameters
+        for name, buffer in module._buffers.items():
+            copied._buffers[name] = buffer
+    return made[model]
 
 
 @pytest.mark.parametrize("name", [*BY_ROWS, "parallel"])
@@ -376,3 +381,9 @@ def test_data_parallel_runs_all_other_compositions(name):
     expected = model(*batch())
     assert_equal(replica(model)(*batch()), expected)
     assert_equal(torch.nn.DataParallel(model)(*batch()), expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_in_a_replica(method):
+    model = one(method)
+    assert_equal(replica(model)(*batch()), model(*batch()))

@@ -96,7 +96,7 @@ class Fusion(nn.Module):
 
     def forward(self, query: Tensor, ups: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
         """query, residual: (…, dim); ups: (…, adapters, dim) → (…, dim), (…, adapters)"""
-        stream, own = query.dtype, next(self.parameters()).dtype
+        stream, own = query.dtype, next(self.parameters(), query).dtype
         query, values, residual = (x.to(own) for x in (query, ups, residual))
         if self.config.residual_before:
             values = values + residual[..., None, :]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from adapted import tiny, with_adapters
 from distilbert import AdapterError
 from distilbert.adapters import Average, BatchSplit, Fuse, MultiTask, Parallel, PerRow, Split, Stack
-from distilbert.adapters.composition import copies
-from distilbert.adapters.plan import Plan, by_rows, fused, grouped, merged, repeated_tasks
+from distilbert.adapters.composition import copies, fused
+from distilbert.adapters.plan import Plan, by_rows, grouped, merged, repeated_tasks
 
 
 def runs(setup, rows=4, tasks=None):

@@ -296,6 +296,15 @@ def names(setup: Any) -> list[str]:
     return list(dict.fromkeys(name for child in setup.children for name in names(child)))
 
 
+def fused(setup: Any) -> list[str]:
+    """The names of the fusions of a composition."""
+    if isinstance(setup, Fuse):
+        return [setup.name]
+    if isinstance(setup, Composition):
+        return [name for child in setup.children for name in fused(child)]
+    return []
+
+
 def copies(setup: Any) -> int:
     """How many copies of each row a composition makes."""
     if isinstance(setup, Parallel):

@@ -10,7 +10,7 @@ from torch import nn
 
 from distilbert.adapters import methods as _methods  # noqa: F401  (each registers its builder)
 from distilbert.adapters.build import Undrawn, build
-from distilbert.adapters.composition import Composition, Fuse, names, parse
+from distilbert.adapters.composition import Composition, Fuse, fused, names, parse
 from distilbert.adapters.configs import (
     AdapterConfig,
     AdapterFusionConfig,
@@ -254,7 +254,7 @@ def _freeze_fixed(module: nn.Module) -> None:
 
 def check_fusions(setup: Any) -> None:
     """Raises AdapterError unless a composition holds a fusion."""
-    if not list(_fusions(setup)):
+    if not fused(setup):
         raise AdapterError(
             f"{setup!r} holds no fusion to train; give Fuse(…), or a list of lists of names"
         )
@@ -262,18 +262,10 @@ def check_fusions(setup: Any) -> None:
 
 def let_fusions_train(encoder: Any, setup: Any) -> None:
     """Lets the fusions of a composition train."""
-    for node in _fusions(setup):
+    for name in fused(setup):
         for _, residual in residuals(encoder):
-            if node.name in residual.adapter_fusion_layer:
-                residual.adapter_fusion_layer[node.name].train().requires_grad_(True)
-
-
-def _fusions(setup: Any) -> Iterator[Fuse]:
-    if isinstance(setup, Fuse):
-        yield setup
-    if isinstance(setup, Composition):
-        for child in setup.children:
-            yield from _fusions(child)
+            if name in residual.adapter_fusion_layer:
+                residual.adapter_fusion_layer[name].train().requires_grad_(True)
 
 
 # Fusions -----------------------------------------------------------------------------------------
@@ -382,7 +374,7 @@ def delete_fusion(encoder: Any, given: Any) -> None:
         if name in residual.adapter_fusion_layer:
             del residual.adapter_fusion_layer[name]
     del own.fusions[name]
-    if any(node.name == name for node in _fusions(own.active.setup)):
+    if name in fused(own.active.setup):
         own.active = own.plan(None)
 
 

@@ -16,7 +16,6 @@ from distilbert.adapters.composition import (
     Average,
     BatchSplit,
     Composition,
-    Fuse,
     MultiTask,
     Parallel,
     PerRow,
@@ -58,7 +57,7 @@ class Plan:
         return replace(self, setup=_for_choices(self.setup, choices))
 
     def trunk(self, rows: int, task_ids: Any = None) -> list[Run]:
-        """The same before the copies fork: no adapter acts there that is not common to all."""
+        """The same before layer `fork`, where no adapter acts that is not common to all copies."""
         first = _first_copy(self.setup)
         return _runs(first, rows, 1, _tasks(self.setup, rows, task_ids))
 
@@ -80,15 +79,6 @@ def repeated_tasks(task_ids: Any, choices: int) -> Any:
     if task_ids is None or choices == 1:
         return task_ids
     return [task for task in _listed(task_ids) for _ in range(choices)]
-
-
-def fused(setup: Any) -> list[str]:
-    """The names of the fusions of a composition."""
-    if isinstance(setup, Fuse):
-        return [setup.name]
-    if isinstance(setup, Composition):
-        return [name for child in setup.children for name in fused(child)]
-    return []
 
 
 def by_rows(setup: Any) -> bool:

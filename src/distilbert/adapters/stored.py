@@ -1,13 +1,13 @@
 """Adapters, fusions and heads as data, before any model: what a folder of AdapterHub holds."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from distilbert.adapters.composition import Composition, Fuse, names
+from distilbert.adapters.composition import Composition, fused, names
 from distilbert.adapters.configs import AdapterConfig, AdapterFusionConfig
 from distilbert.errors import AdapterError
 
@@ -155,7 +155,7 @@ def setup_parts(setup: object, heads: object, where: str) -> dict[str, tuple[str
     else:
         listed = heads if isinstance(heads, list) else [heads] if heads else []
         headed = [check_name(name, f"{where}, under 'head_setup',") for name in listed]
-    fusions = tuple(dict.fromkeys(_fusions(tree)))
+    fusions = tuple(dict.fromkeys(fused(tree)))
     return {"adapters": tuple(names(tree)), "fusions": fusions, "heads": tuple(headed)}
 
 
@@ -164,14 +164,6 @@ def _composition(data: object, where: str) -> Composition:
         tree = Composition.from_dict(data)
     except (AdapterError, RecursionError) as error:
         raise AdapterError(f"{where} is no setup that can be used: {error}") from error
-    for name in [*names(tree), *_fusions(tree)]:
+    for name in [*names(tree), *fused(tree)]:
         check_name(name, where)
     return tree
-
-
-def _fusions(tree: Any) -> Iterator[str]:
-    if isinstance(tree, Fuse):
-        yield tree.name
-    if isinstance(tree, Composition):
-        for child in tree:
-            yield from _fusions(child)

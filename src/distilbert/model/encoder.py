@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from distilbert.adapters import merge, transfer
-from distilbert.adapters.composition import names
+from distilbert.adapters.composition import fused, names
 from distilbert.adapters.embeddings import Tables
 from distilbert.adapters.manage import fusion_modules
-from distilbert.adapters.plan import Plan, by_rows, fused, repeated_tasks
+from distilbert.adapters.plan import Plan, by_rows, repeated_tasks
 from distilbert.adapters.registry import Adapters
 from distilbert.adapters.site import ROOT, HiddenState, Holder, Notes, Site, Slot, by_place
 from distilbert.config import DistilBertConfig

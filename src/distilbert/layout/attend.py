@@ -45,16 +45,23 @@ class Attend:
         return x.reshape(rows, -1, self.heads, x.shape[-1] // self.heads).transpose(1, 2)
 
     def __call__(
-        self, q: Tensor, k: Tensor, v: Tensor, real: Tensor | None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        real: Tensor | None,
+        factors: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """q, k, v: (rows, heads, columns, width); real: (rows, columns of keys) or None.
+
+        factors: Dropout already drawn, (rows, heads, queries, keys), or None to draw it here.
 
         Returns the context, (rows, columns of queries, heads × width), and the probabilities,
         (rows, heads, queries, keys), where they are asked for.
         """
         # The lowest float, not -inf: a row of pads alone stays finite, as in the reference.
         hidden = None if real is None else ~real[:, None, None, :]
-        if self.head_mask is None and not self.probabilities:
+        if self.head_mask is None and not self.probabilities and factors is None:
             bias = None
             if hidden is not None:
                 lowest = torch.finfo(q.dtype).min
@@ -64,7 +71,11 @@ class Attend:
         scores = (q / math.sqrt(q.shape[-1])) @ k.mT  # (rows, heads, queries, keys)
         if hidden is not None:
             scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
-        probabilities = F.dropout(scores.softmax(-1), self.dropout)
+        probabilities = scores.softmax(-1)
+        if factors is None:
+            probabilities = F.dropout(probabilities, self.dropout)
+        else:
+            probabilities = probabilities * factors
         if self.head_mask is not None:
             probabilities = probabilities * self.head_mask[:, None, None]
         context = (probabilities @ v).transpose(1, 2).flatten(2)

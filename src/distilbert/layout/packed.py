@@ -1,5 +1,6 @@
 """All real tokens of all rows end to end: the layout without padding."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from distilbert.errors import InputError
 from distilbert.layout.attend import Attend, Prefix
+from distilbert.layout.dropout import cheap, drop, factors
 from distilbert.layout.tokens import (
     Insert,
     Inserted,
@@ -64,8 +66,11 @@ class Packed:
         queries = torch.split(q, [rows * n for n, _, _, rows in runs])
         keys = torch.split(k, [rows * n for _, n, _, rows in runs])
         values = torch.split(v, [rows * n for _, n, _, rows in runs])
+        drawn = _dropout(runs, prefixes, attention, q)
         contexts, done = [], 0
-        for a, b, c, (_, length, _, rows) in zip(queries, keys, values, runs, strict=True):
+        for a, b, c, kept, (_, length, _, rows) in zip(
+            queries, keys, values, drawn, runs, strict=True
+        ):
             own = (b.view(rows, length, -1), c.view(rows, length, -1))
             if prefixes:
                 own = _of_run(prefixes, of_row[done], rows).before(*own)
@@ -75,9 +80,14 @@ class Packed:
                 attention.split(own[0], rows),
                 attention.split(own[1], rows),
                 None,
+                kept,
             )
             contexts.append(context.flatten(0, 1))
         return torch.cat(contexts), None
+
+    def drop(self, x: Tensor, share: float) -> Tensor:
+        """Dropout: a share of the values zeroed."""
+        return drop(x, share)
 
     def means(self, x: Tensor) -> Tensor:
         """Mean over each row's tokens. (tokens, dim) → (rows, dim)"""
@@ -228,6 +238,24 @@ class Packed:
         """The number of each token's row. (tokens, …) → (tokens,)"""
         lengths = torch.tensor(self.lengths, device=tokens.device)
         return torch.arange(len(lengths), device=tokens.device).repeat_interleave(lengths)
+
+
+def _dropout(
+    runs: Sequence[tuple[int, int, int, int]],
+    prefixes: Sequence[Prefix],
+    attention: Attend,
+    like: Tensor,
+) -> Sequence[Tensor | None]:
+    """The factors of each run's attention probabilities, drawn at once; None to draw them there."""
+    if not attention.dropout or not cheap(like):
+        return [None] * len(runs)
+    shapes = [
+        (rows, attention.heads, queries, length + (prefixes[i].length if prefixes else 0))
+        for queries, length, i, rows in runs
+    ]
+    sizes = [math.prod(shape) for shape in shapes]
+    drawn = torch.split(factors(sum(sizes), attention.dropout, like), sizes)
+    return [part.view(shape) for part, shape in zip(drawn, shapes, strict=True)]
 
 
 def _of_rows(prefixes: Sequence[Prefix], rows: int) -> list[tuple[int, int]]:

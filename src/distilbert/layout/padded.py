@@ -93,6 +93,10 @@ class Padded:
             attention.split(q, rows), attention.split(k, rows), attention.split(v, rows), real
         )
 
+    def drop(self, x: Tensor, share: float) -> Tensor:
+        """Dropout: a share of the values zeroed. From one seed, the masks of the reference."""
+        return F.dropout(x, share)
+
     def means(self, x: Tensor) -> Tensor:
         """Mean over each row's real tokens. (rows, columns, dim) → (rows, dim)"""
         if self.real is None:

@@ -55,6 +55,10 @@ def _project(linear: AdaptedLinear, x: Tensor, flow: Flow) -> tuple[Tensor, Note
     return linear.noted(x, flow) if flow.noting and flow.parts else (linear(x, flow), ())
 
 
+def _dropped(dropout: nn.Dropout, x: Tensor, flow: Flow) -> Tensor:
+    return flow.layout.drop(x, dropout.p) if dropout.training else x
+
+
 def embedding(count: int, dim: int, padding: int | None = None) -> nn.Embedding:
     """An embedding whose weights the model initialises, once, or reads."""
     return nn.Embedding(count, dim, padding_idx=padding, _weight=torch.empty(count, dim))
@@ -86,8 +90,7 @@ class Embeddings(nn.Module):
         """`embeds`, (rows, columns, dim), stands in for the vectors of the words."""
         words = self.word_embeddings(ids) if embeds is None else embeds
         x = words + self.position_embeddings(flow.layout.positions(words))
-        out: Tensor = self.dropout(self.LayerNorm(x))
-        return out
+        return _dropped(self.dropout, self.LayerNorm(x), flow)
 
 
 class Attention(nn.Module):
@@ -188,7 +191,7 @@ class FeedForward(nn.Module):
     def _transform(self, x: Tensor, flow: Flow) -> tuple[Tensor, Notes]:
         inner, inner_notes = _project(self.lin1, x, flow)
         out, notes = _project(self.lin2, self.activation(inner), flow)
-        return self.dropout(out), inner_notes + notes
+        return _dropped(self.dropout, out, flow), inner_notes + notes
 
 
 class Block(nn.Module):

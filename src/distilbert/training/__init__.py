@@ -1,0 +1,1 @@
+"""Training: `fit` a model to batches by an objective, as a recipe says."""

@@ -34,6 +34,7 @@ ROOMS = (
     ),
     ("settings", "config", "outputs", "layout", "activations"),
     ("text",),
+    ("data",),
     ("adapters.composition", "adapters.site", "adapters.configs", "adapters.setup"),
     ("adapters.plan",),
     ("flow",),
@@ -43,6 +44,7 @@ ROOMS = (
     ("adapters",),
     ("model",),
     ("engine",),
+    ("training", "evaluation"),
     ("pipelines",),
     ("cli",),
 )

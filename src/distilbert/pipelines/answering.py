@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from distilbert.engine.spans import best_spans
+from distilbert.engine.windows import windows
 from distilbert.errors import InputError
 from distilbert.pipelines.base import (
     Options,
@@ -16,8 +18,6 @@ from distilbert.pipelines.base import (
     counted,
     shortened,
 )
-from distilbert.pipelines.spans import best_spans
-from distilbert.pipelines.windows import windows
 
 Answer = dict[str, Any]
 Offsets = list[tuple[int, int]]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from distilbert.engine.windows import stitch, windows
 from distilbert.errors import InputError
 from distilbert.pipelines.base import (
     Options,
@@ -25,7 +26,6 @@ from distilbert.pipelines.entities import (
     merge_overlapping,
     without_labels,
 )
-from distilbert.pipelines.windows import stitch, windows
 
 OVERLAP = 128  # tokens that neighbouring windows of a long text share, where nothing is asked
 

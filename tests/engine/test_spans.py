@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distilbert.pipelines.spans import best_spans
+from distilbert.engine.spans import best_spans, best_sums
 
 
 def _by_trying_all(first, last, null, longest):
@@ -56,3 +56,17 @@ def test_large_logits_give_finite_scores():
     )
     assert spans[0] == (1.0, 0, 1)
     assert null == 0
+
+
+def test_sums_of_logits_order_spans_as_their_probabilities_do():
+    random = np.random.default_rng(5)
+    first, last = random.normal(size=(2, 20)).astype(np.float32) * 3
+    sums = best_sums(first, last, count=9, longest=4)
+    spans, _ = best_spans(first, last, (0.5, -0.25), count=9, longest=4)
+    assert [one[1:] for one in sums] == [one[1:] for one in spans]
+    assert sums[0].score == pytest.approx(first[sums[0].first] + last[sums[0].last])
+
+
+def test_a_window_without_context_has_no_span():
+    nothing = np.zeros(0, np.float32)
+    assert best_sums(nothing, nothing, count=3, longest=2) == []

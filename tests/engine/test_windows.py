@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distilbert.engine.windows import stitch, windows
 from distilbert.errors import InputError
-from distilbert.pipelines.windows import stitch, windows
 
 sizes = st.integers(1, 60).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1)))
 

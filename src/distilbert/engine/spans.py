@@ -28,18 +28,31 @@ def best_spans(
     """
     start, no_start = _probabilities(first, null[0])
     end, no_end = _probabilities(last, null[1])
+    return _best(start, end, np.multiply, count, longest), float(no_start * no_end)
+
+
+def best_sums(first: Floats, last: Floats, *, count: int, longest: int) -> list[Span]:
+    """The same spans, scored by the sum of the logits of their ends.
+
+    Such scores may be compared with those of another window.
+    """
+    return _best(first, last, np.add, count, longest)
+
+
+def _best(start: Floats, end: Floats, join: np.ufunc, count: int, longest: int) -> list[Span]:
     tokens = len(start)
     width = min(longest, tokens)
-    padded = np.concatenate([end, np.full(width, -1, end.dtype)])  # -1: beyond the context
+    if not width:
+        return []
+    padded = np.concatenate([end, np.full(width, np.nan, end.dtype)])  # beyond the context
     ends = np.lib.stride_tricks.sliding_window_view(padded, width)[:tokens]  # (tokens, width)
-    scores = np.where(ends < 0, np.float32(-1), start[:, None] * ends).ravel()
-    order = np.argsort(-scores, kind="stable")[:count]
-    spans = [
+    scores = join(start[:, None], ends).ravel()
+    order = np.argsort(-scores, kind="stable")[:count]  # nan comes last
+    return [
         Span(float(scores[at]), int(at // width), int(at // width + at % width))
         for at in order
-        if scores[at] >= 0
+        if not np.isnan(scores[at])
     ]
-    return spans, float(no_start * no_end)
 
 
 def _probabilities(logits: Floats, null: float) -> tuple[Floats, np.float32]:

@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from distilbert.cli.tables import Column
-from distilbert.cli.texts import TEXT, Texts, read_whole
+from distilbert.cli.texts import TEXT, Texts
+from distilbert.data.reading import read_whole
 from distilbert.errors import DistilBertError, FileError, InputError
 
 

@@ -11,7 +11,8 @@ from distilbert.cli import options
 from distilbert.cli.answers import Field, Form, Record, answers_to, check_out
 from distilbert.cli.stream import stream
 from distilbert.cli.tables import Column
-from distilbert.cli.texts import STANDARD_INPUT, Row, Texts, read_whole
+from distilbert.cli.texts import Row, Texts
+from distilbert.data.reading import STANDARD_INPUT, read_whole
 from distilbert.errors import InputError
 
 QUESTION = Column("question", "--question-column")

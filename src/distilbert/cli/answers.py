@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-from distilbert.cli.tables import parquet_missing
 from distilbert.cli.terminal import is_terminal, note, visible
+from distilbert.data.tables import parquet_missing
 from distilbert.errors import DistilBertError, InputError
 from distilbert.files.atomic import writing
 

@@ -1,14 +1,13 @@
-"""Rows of text files: plain lines, .csv, .tsv, .jsonl and .parquet, with the columns asked for."""
+"""The columns that a command reads, found in rows of every form of file."""
 
-import csv
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distilbert.errors import DistilBertError, FileError, InputError
+from distilbert.data import tables
+from distilbert.data.reading import ended
+from distilbert.errors import FileError, InputError
 
 Values = tuple[str, ...]
 
@@ -40,139 +39,52 @@ def line_rows(
             ".jsonl or .parquet file, or say what it is with --format"
         )
     for number, line in enumerate(lines, 1):
-        yield number, (line.removesuffix("\n").removesuffix("\r"),)
+        yield number, (ended(line),)
 
 
 def csv_rows(
     lines: Iterator[str], columns: Sequence[Column], source: str
 ) -> Iterator[tuple[int, Values]]:
     """Rows with commas, the first one naming the columns; fields may be quoted."""
-    return _delimited(lines, columns, source, delimiter=",", strict=True)
+    return tables.csv_rows(lines, _choose(columns), source)
 
 
 def tsv_rows(
     lines: Iterator[str], columns: Sequence[Column], source: str
 ) -> Iterator[tuple[int, Values]]:
     """Rows with tabs, the first one naming the columns; a quotation mark is just a character."""
-    return _delimited(lines, columns, source, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _delimited(
-    lines: Iterator[str], columns: Sequence[Column], source: str, **dialect: Any
-) -> Iterator[tuple[int, Values]]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(lines, **dialect)
-    try:
-        names = next(reader, [])
-        if not names:
-            return
-        places = [_place(names, column, source) for column in columns]
-        before = reader.line_num
-        for fields in reader:
-            begin, before = before + 1, reader.line_num
-            if not fields:
-                continue
-            if len(fields) != len(names):
-                raise FileError(
-                    f"{source}, line {begin}: {len(fields)} fields, where the first line names "
-                    f"{len(names)} columns; repair the line or its quotation marks"
-                )
-            yield begin, tuple(fields[place] for place in places)
-    except csv.Error as error:
-        raise FileError(f"{source}, line {reader.line_num}: {error}; repair the line") from error
+    return tables.tsv_rows(lines, _choose(columns), source)
 
 
 def json_rows(
     lines: Iterator[str], columns: Sequence[Column], source: str
 ) -> Iterator[tuple[int, Values]]:
     """A JSON object a line; where one column is needed, a JSON string will do."""
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{source}, line {number}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise FileError(
-                f"{where}: not JSON ({error}); write one object a line, or name the kind of the "
-                "file with --format"
-            ) from error
-        if isinstance(value, str) and len(columns) == 1 and not columns[0].given:
-            found: list[Any] = [value]
-        elif isinstance(value, dict):
-            names = list(value)
-            found = [value[names[_place(names, column, where)]] for column in columns]
-        else:
-            raise FileError(
-                f"{where}: a JSON {_kind(value)}, where an object is needed; write "
-                f'{{"{columns[0].name}": "…"}}'
-            )
-        yield number, tuple(_text(one, where) for one in found)
-
-
-def parquet_missing(what: str) -> DistilBertError:
-    """The error for `what`, such as "reading 'a.parquet'", where pyarrow is not installed."""
-    return DistilBertError(
-        f"{what} needs pyarrow, which is not installed; run: pip install 'distilbert[parquet]'"
-    )
+    alone = len(columns) == 1 and not columns[0].given
+    for number, values in tables.json_rows(lines, _choose(columns), source, alone=alone):
+        yield number, _texts(values, f"{source}, line {number}")
 
 
 def parquet_rows(file: Path, columns: Sequence[Column]) -> Iterator[tuple[int, Values, float]]:
     """The rows of a Parquet file, and after each the part of the file that is read, in [0, 1]."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise parquet_missing(f"reading {str(file)!r}") from error
-    try:
-        table = parquet.ParquetFile(file)
-        names = table.schema_arrow.names
-        wanted = [names[_place(names, column, str(file))] for column in columns]
-        number, rows = 0, max(table.metadata.num_rows, 1)
-        for batch in table.iter_batches(batch_size=1024, columns=wanted):
-            for values in zip(*(batch.column(name).to_pylist() for name in wanted), strict=True):
-                number += 1
-                where = f"{file}, row {number}"
-                yield number, tuple(_text(one, where) for one in values), number / rows
-    except (pyarrow.ArrowException, OSError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot read {str(file)!r} as Parquet: {error}; take it anew") from error
+    for number, values, part in tables.parquet_rows(file, _choose(columns)):
+        yield number, _texts(values, f"{file}, row {number}"), part
+
+
+def _choose(columns: Sequence[Column]) -> tables.Choose:
+    return lambda names, where: [_place(names, column, where) for column in columns]
 
 
 def _place(names: Sequence[str], column: Column, source: str) -> int:
     """Where the column stands. One that was not named may be the only one there is."""
-    if column.name not in names:
-        if column.given is None and column.usual == "text" and len(names) == 1:
-            return 0
-        raise InputError(
-            f"{source} has no column {column.name!r}; it has: {', '.join(map(repr, names))}; "
-            f"name one with {column.option}"
-        )
-    if names.count(column.name) > 1:
-        raise InputError(
-            f"{source} has {names.count(column.name)} columns {column.name!r}; rename one"
-        )
-    return names.index(column.name)
+    only = column.given is None and column.usual == "text" and len(names) == 1
+    if only and column.name not in names:
+        return 0
+    return tables.place(names, column.name, source, f"name one with {column.option}", InputError)
 
 
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise FileError(
-            f"{where}: {_kind(value)}, where a text is needed; repair it, or name another column"
-        )
+def _texts(values: Sequence[Any], where: str) -> Values:
     try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise FileError(
-            f"{where}: a lone surrogate (U+{ord(value[error.start]):04X}), which is no character; "
-            "repair the text"
-        ) from error
-    return value
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    kinds = {list: "array", dict: "object", str: "string", bool: "boolean"}
-    return kinds.get(type(value), "number" if isinstance(value, int | float) else "value")
+        return tuple(map(tables.check_text, values))
+    except ValueError as error:
+        raise FileError(f"{where}: {error}") from error

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilbert.cli import answers
-from distilbert.cli.answers import Field, Form, answers_to, check_out
+from distilbert.cli.answers import answers_to
 from distilbert.errors import DistilBertError, InputError
+from distilbert.files import records
+from distilbert.files.records import Field, Form, check_out
 
 FORM = Form((Field("text"), Field("label"), Field("score", "number")), many="labels")
 RECORDS = [
@@ -160,7 +161,7 @@ def test_vectors_are_abbreviated_on_a_terminal(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf], ids=str)
-@pytest.mark.parametrize("suffix", [*answers.SUFFIXES, ".npy"])
+@pytest.mark.parametrize("suffix", [*records.SUFFIXES, ".npy"])
 def test_an_answer_that_is_not_finite_is_never_written(tmp_path, suffix, number):
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
@@ -244,7 +245,7 @@ def test_the_name_of_a_file_of_answers_is_checked(tmp_path, monkeypatch):
 
 
 def test_every_known_suffix_is_written(tmp_path):
-    for suffix in answers.SUFFIXES:
+    for suffix in records.SUFFIXES:
         if suffix == ".parquet":
             pytest.importorskip("pyarrow")
         _write(tmp_path / f"a{suffix}")

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from distilbert.cli import options
-from distilbert.cli.answers import Field, Form, Record, answers_to, check_out
+from distilbert.cli.answers import answers_to
 from distilbert.cli.stream import stream
 from distilbert.cli.tables import Column
 from distilbert.cli.texts import Row, Texts
 from distilbert.data.reading import STANDARD_INPUT, read_whole
 from distilbert.errors import InputError
+from distilbert.files.records import Field, Form, Record, check_out
 
 QUESTION = Column("question", "--question-column")
 CONTEXT = Column("context", "--context-column")

@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from distilbert.cli import options
-from distilbert.cli.answers import Field, Form, Record, answers_to, check_out
+from distilbert.cli.answers import answers_to
 from distilbert.cli.stream import LongTexts, stream
 from distilbert.cli.texts import TEXT, Row, Texts
+from distilbert.files.records import Field, Form, Record, check_out
 
 FORM = Form((Field("text"), Field("embedding", "vector")))
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distilbert.cli import options
-from distilbert.cli.answers import Field, Form, answers_to, check_finite, check_out
+from distilbert.cli.answers import answers_to
 from distilbert.cli.stream import LongTexts, chunks, walk
 from distilbert.cli.texts import TEXT, Row, Texts
 from distilbert.errors import InputError
+from distilbert.files.records import Field, Form, check_finite, check_out
 
 if TYPE_CHECKING:
     import numpy as np

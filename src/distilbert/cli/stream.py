@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from distilbert.cli.answers import Record, Sink
+from distilbert.cli.answers import Sink
 from distilbert.cli.options import Long
 from distilbert.cli.terminal import progress, warn
 from distilbert.cli.texts import ARGUMENTS, Row, Texts
 from distilbert.errors import InputError
+from distilbert.files.records import Record
 from distilbert.pipelines.base import TextError
 
 CHUNK = 256  # rows read, answered and written together

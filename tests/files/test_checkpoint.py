@@ -73,8 +73,22 @@ def test_tied_weights_are_written_once_and_tied_again(tmp_path):
     assert model.vocab_projector.weight is table
 
 
+@pytest.mark.parametrize("adapter", [None, "lora"])
+def test_weights_alone_are_loaded_by_the_configuration_of_their_model(adapter, tmp_path):
+    model = tiny(DistilBertForMaskedLM)
+    if adapter is not None:
+        model.add_adapter("mine", adapter)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")  # as others save modules
+    with pytest.raises(FileError, match=r"pass `config=model.config`, with adapters `config=mod"):
+        load_pretrained(DistilBertForMaskedLM, tmp_path)
+    again, report = load_pretrained(DistilBertForMaskedLM, tmp_path, config=model.saved_config())
+    assert report.complete
+    assert same(model, again)
+
+
 def test_untied_weights_that_a_file_shares_are_two_in_the_model(tmp_path):
-    state = tiny(DistilBertForMaskedLM).state_dict()  # the two tensors share their memory here
+    state = tiny(DistilBertForMaskedLM).state_dict()
+    state["vocab_projector.weight"] = state["distilbert.embeddings.word_embeddings.weight"]
     torch.save(state, tmp_path / "pytorch_model.bin")
     config = DistilBertConfig(**SIZES, tie_word_embeddings=False)
     config.save_pretrained(tmp_path)

@@ -8,6 +8,7 @@ import weakref
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import distilbert
 from distilbert import (
@@ -249,6 +250,36 @@ def test_gradient_checkpointing_changes_memory_and_nothing_else():
     torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
     model.gradient_checkpointing_disable()
     assert not model.is_gradient_checkpointing
+
+
+def test_a_state_dict_is_written_by_safetensors_as_it_is(tmp_path):
+    model = tiny("DistilBertForMaskedLM")
+    for name in "ab":
+        model.add_adapter(name, "mtl_lora")
+    model.share_parameters(["a", "b"])
+    owner = torch.nn.ModuleDict({"ours": model})  # as a module of someone else holds it
+    for prefix, module in (("", model), ("ours.", owner)):
+        save_file(module.state_dict(), tmp_path / "model.safetensors")
+        read = load_file(tmp_path / "model.safetensors")
+        for key, parameter in model.named_parameters(remove_duplicate=False):
+            assert torch.equal(read[prefix + key], parameter)
+
+
+def test_a_state_dict_of_parameters_holds_them_and_others_are_views():
+    model = tiny("DistilBertForMaskedLM")
+    held = model.state_dict(keep_vars=True, prefix="x.")
+    table = model.get_input_embeddings().weight
+    assert held["x.vocab_projector.weight"] is table
+    assert held["x.distilbert.embeddings.word_embeddings.weight"] is table
+    tied = model.tied_keys()
+    for key, tensor in model.state_dict().items():
+        shares = tensor.data_ptr() == model.get_parameter(key).data_ptr()
+        assert shares is (key not in tied)
+
+
+def test_a_state_dict_without_what_is_tied_is_told_as_trainers_ask():
+    assert tiny("DistilBertForMaskedLM")._keys_to_ignore_on_save == ["vocab_projector.weight"]
+    assert tiny("DistilBertForMaskedLM", tie_word_embeddings=False)._keys_to_ignore_on_save is None
 
 
 def test_data_parallel_takes_inputs_and_gives_outputs():

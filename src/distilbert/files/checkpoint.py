@@ -118,6 +118,11 @@ def load_pretrained(
 
 # Configuration -----------------------------------------------------------------------------------
 
+_WITHOUT_CONFIG = (
+    "; for weights alone, as a Trainer of transformers writes them, pass `config=model.config`, "
+    "with adapters `config=model.saved_config()`"
+)
+
 
 def _config(
     source: Source | None,
@@ -133,7 +138,9 @@ def _config(
         )
     elif source is not None:
         config, unknown = DistilBertConfig.from_pretrained(
-            source.require(CONFIG_NAME), return_unused_kwargs=True, **overrides
+            source.require(CONFIG_NAME, remedy=_WITHOUT_CONFIG),
+            return_unused_kwargs=True,
+            **overrides,
         )
     else:
         raise InputError(

@@ -30,8 +30,8 @@ class Source(ABC):
         """The names of the files that are known to lie there, for errors; empty if unknown."""
         return []
 
-    def require(self, *filenames: str) -> Path:
-        """The first of the files that is there. Raises FileError if none is."""
+    def require(self, *filenames: str, remedy: str = "") -> Path:
+        """The first of the files that is there. Raises FileError if none is, with this remedy."""
         for filename in filenames:
             path = self.path(filename)
             if path is not None:
@@ -42,6 +42,7 @@ class Source(ABC):
         raise FileError(
             f"no {wanted} in {self.where()}: {found}. "
             "Give the folder or hub id that holds it, or a `subfolder` or `revision` that does"
+            f"{remedy}"
         )
 
     def __repr__(self) -> str:

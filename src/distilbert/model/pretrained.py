@@ -232,6 +232,27 @@ class DistilBertPreTrainedModel(AdapterFiles, Embedded):
         """Keys of the state dict whose tensors are those of other keys."""
         return set()
 
+    @property
+    def _keys_to_ignore_on_save(self) -> list[str] | None:
+        """What `save_pretrained` leaves out. (Trainers that load such files ask.)"""
+        return sorted(self.tied_keys()) or None
+
+    def state_dict(
+        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
+        """Every tensor by its key. One that stands under several is a copy under the later ones.
+
+        With `keep_vars` the parameters themselves, as of any module.
+        """
+        held = super().state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
+        seen: set[nn.Parameter] = set()
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            if parameter in seen and not keep_vars and prefix + name in held:
+                # safetensors, with which others write it, refuses two that share memory
+                held[prefix + name] = held[prefix + name].clone()
+            seen.add(parameter)
+        return held
+
     def tie_weights(self) -> None:
         """Makes the projection to the vocabulary share the embeddings' table, where it should."""
 

@@ -22,7 +22,7 @@ from distilbert.adapters.configs import (
 )
 from distilbert.adapters.methods.fusion import Fusion, Residual
 from distilbert.adapters.registry import Adapters, FusionEntry, Traits, check_name
-from distilbert.adapters.site import Slot
+from distilbert.adapters.site import Slot, held
 from distilbert.errors import AdapterError
 
 
@@ -228,7 +228,7 @@ def by_layer(encoder: Any, name: Any) -> dict[int, dict[str, nn.Module]]:
 
 def freeze(encoder: nn.Module, frozen: bool = True) -> None:
     """Freezes, or lets train, everything in an encoder, adapters too."""
-    for parameter in encoder.parameters():
+    for parameter in held(encoder):
         parameter.requires_grad_(not frozen)
     if not frozen:
         for _, slot, _ in slots(encoder):

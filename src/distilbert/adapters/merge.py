@@ -1,7 +1,8 @@
 """Working adapters of LoRA's family into the weights beside which they hang, and taking them out.
 
-Merged, an adapter costs nothing. The weights without it are kept in the slots, so that files that
-are saved meanwhile hold them, and `reset` puts back the very same tensors.
+Merged, an adapter costs nothing. The projections have new parameters then; their own are kept in
+the slots, so that files that are saved meanwhile hold these, another model that shares them runs on
+unchanged, and `reset` puts back the very same objects.
 """
 
 import copy
@@ -24,7 +25,8 @@ Place = tuple[str, Slot, Any]  # a projection that holds an adapter: its path, i
 def merge(encoder: Any, name: Any) -> None:
     """Works an adapter into the projections; nothing to do if it is there already.
 
-    While it is merged, it acts in every pass. Training the merged weights is lost with `reset`.
+    While it is merged, it acts in every pass. Optimizers that were made before do not train the
+    merged weights; what does is lost with `reset`.
     Raises AdapterError, and changes nothing, if there is nothing that can be merged, or if another
     adapter is merged or active.
     """
@@ -43,19 +45,18 @@ def merge(encoder: Any, name: Any) -> None:
     shared = encoder.shared_parameters[name].values() if _is_shared(encoder, name) else NOTHING
     ready = [(slot, host, _merged(host, slot[name], shared)) for _, slot, host in places]
     for slot, host, tensors in ready:
-        slot.plain = {key: getattr(host, key).data for key in tensors}
+        slot.plain = {key: getattr(host, key) for key in tensors}
         slot.merged = name
-        for key, tensor in tensors.items():
-            getattr(host, key).data = tensor  # the same parameter: optimizers may hold it
+        for key, own_parameter in slot.plain.items():  # never changed: others may share it
+            setattr(host, key, nn.Parameter(tensors[key], own_parameter.requires_grad))
     own.merged = name
 
 
 def reset(encoder: Any) -> None:
-    """Puts back the weights as they were before `merge`, bit for bit; nothing to do if none is."""
+    """Puts back the parameters from before `merge`, bit for bit; nothing to do if none is."""
     for _, slot, host in _projections(encoder):
-        for key, tensor in slot.plain.items():
-            now = getattr(host, key)
-            now.data = tensor.to(now)  # the model may have moved, or turned into another dtype
+        for key, parameter in slot.plain.items():
+            setattr(host, key, parameter)
         slot.plain, slot.merged = {}, None
     registry(encoder).merged = None
 

@@ -151,22 +151,32 @@ class Slot(nn.ModuleDict):
     """From an adapter's name to its module, at one site. Empty, it adds nothing to a state dict.
 
     merged: The adapter that is in the projection's weights now, and so acts no more, or None.
-    plain: The projection's weights without it, by name.
+    plain: The projection's own parameters meanwhile, without it, by name.
     """
 
     def __init__(self, site: Site) -> None:
         super().__init__()
         self.site = site
         self.merged: str | None = None
-        self.plain: dict[str, Tensor] = {}
+        self.plain: dict[str, nn.Parameter] = {}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self.plain = {name: fn(value) for name, value in self.plain.items()}
+        if self.plain:  # moved as modules move theirs: they stay the same objects
+            aside = nn.ParameterDict(self.plain)._apply(fn)  # type: ignore[no-untyped-call]
+            self.plain = dict(aside.items())
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def acts(self, name: str) -> bool:
         """Whether the adapter hangs here and is not merged."""
         return name in self and name != self.merged
+
+
+def held(module: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters of a module and of all in it, with those that merging has put aside."""
+    yield from module.parameters()
+    for part in module.modules():
+        if isinstance(part, Slot):
+            yield from part.plain.values()
 
 
 class Holder(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from distilbert.adapters.plan import by_rows
+from distilbert.adapters.site import held
 from distilbert.errors import AdapterError, InputError
 from distilbert.flow import Flow
 from distilbert.layout import Packed
@@ -70,8 +71,8 @@ class Session:
                 "of its own; activate a composition that is the same for every row, or make a "
                 "session for each adapter"
             )
-        # other parameters in the same memory: merging and moving, there or here, change one alone
-        shared = {id(p): Parameter(p.detach(), p.requires_grad) for p in model.parameters()}
+        # other parameters in the same memory: moving them, there or here, changes one alone
+        shared = {id(p): Parameter(p.detach(), p.requires_grad) for p in held(model)}
         self.model = copy.deepcopy(model, shared).eval()
         self.tokenizer = tokenizer
         self.config = self.model.config

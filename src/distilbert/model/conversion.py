@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from distilbert.adapters.methods.activation import activation
+from distilbert.adapters.site import held
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError
 
@@ -152,8 +153,11 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def shared(module: Module, config: DistilBertConfig) -> Module:
-    """A copy of an encoder, adapters and all: the same parameters, another configuration."""
-    kept = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    """A copy of an encoder, adapters and all: the same parameters, another configuration.
+
+    What is merged into the one is merged into the other, and each can be reset by itself.
+    """
+    kept = {id(tensor): tensor for tensor in (*held(module), *module.buffers())}
     return copy.deepcopy(module, {**kept, id(module.config): config})
 
 

@@ -1,0 +1,106 @@
+"""`evaluate(model, tokenizer, dataset)`: how good a model is on a data set."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distilbert.data.examples import Dataset
+from distilbert.data.features import features
+from distilbert.data.kinds import KINDS
+from distilbert.engine.session import TOKEN_BUDGET, Session
+from distilbert.errors import InputError
+from distilbert.evaluation.answering import WAYS, Asked
+from distilbert.evaluation.metrics import find_metric, measured, usual_metrics
+from distilbert.evaluation.report import Prediction, Report
+
+WINDOW = 384  # tokens of a window of a long context, as in the published recipe
+
+
+def evaluate(
+    model: Any,
+    tokenizer: Any,
+    dataset: Dataset,
+    *,
+    metrics: Sequence[str] | None = None,
+    max_length: int | None = None,
+    stride: int = 128,
+    token_budget: int | None = None,
+    outside: str | None = None,
+    no_answer: bool | None = None,
+    threshold: float | None = None,
+    longest: int = 30,
+    seed: int = 42,
+    progress: Callable[[float], None] | None = None,
+) -> Report:
+    """What a model says of a data set, and how good that is.
+
+    The model runs packed and in inference, whatever its mode; the adapters that are active act.
+    Labels of the model and of the data are matched by their names.
+
+    Args:
+        model: Of the class for this kind of data, such as DistilBertForSequenceClassification.
+        tokenizer: The one that belongs to it.
+        dataset: Labelled examples.
+        metrics: Names of metrics, what tells most first; None: those usual for such data.
+        max_length: Most tokens of a row; None: as many as the model reads (384 for questions).
+        stride: How many tokens the windows of a long context share.
+        token_budget: Most tokens that go through the model at once.
+        outside: For classes: the name of the class of what belongs to no other. Of a model that
+            lacks it, texts whose best class has a share below `threshold` are taken for it.
+        no_answer: For questions: whether some have none, as in SQuAD 2.0; None: if any of the data
+            has none.
+        threshold: See `outside`; None: the one that is best on these data. For questions, how much
+            higher than the best answer "no answer" has to score to be given; 0.0 where None.
+        longest: For questions: most tokens of an answer.
+        seed: For plain text: decides which 15 % of the words become masks; all of these do.
+        progress: Called with the share that is done, from 0 to 1.
+
+    Raises InputError if model, data, labels or options do not fit together.
+    """
+    _check(model, dataset)
+    for name in metrics or ():
+        find_metric(name, dataset.kind)
+    session = Session(model, tokenizer, token_budget=token_budget or TOKEN_BUDGET)
+    limit = min(session.config.max_position_embeddings, tokenizer.model_max_length)
+    if dataset.kind == "spans":
+        limit = min(limit, WINDOW)
+    if no_answer is None:
+        no_answer = dataset.kind == "spans" and any(not one.label for one in dataset.examples)
+    asked = Asked(
+        session,
+        dataset,
+        features(dataset, tokenizer, max_length=max_length or limit, stride=stride),
+        outside,
+        threshold,
+        no_answer,
+        longest,
+        seed,
+        progress,
+    )
+    answers = WAYS[dataset.kind](asked)
+    judged = answers.judged
+    names = metrics or usual_metrics(dataset.kind, judged.labels, outside=outside is not None)
+    numbers = answers.example or range(len(answers.said))
+    predictions = []
+    for place, (number, said) in enumerate(zip(numbers, answers.said, strict=True)):
+        example = dataset.examples[number]
+        texts = example.texts if answers.texts is None else answers.texts[place]
+        predictions.append(Prediction(example.id, example.where, texts, *said))
+    return Report(dataset.kind, judged.labels, measured(judged, names), predictions)
+
+
+def _check(model: Any, dataset: Dataset) -> None:
+    """Raises InputError unless such a model can be judged on these data."""
+    needed = KINDS[dataset.kind].model
+    if needed not in {one.__name__ for one in type(model).__mro__}:
+        raise InputError(
+            f"{dataset.kind} data are answered by a {needed}, not by a {type(model).__name__}; "
+            f"load the model with {needed}.from_pretrained"
+        )
+    if not dataset.examples:
+        raise InputError("the data set holds no examples; give one that does")
+    unknown = [one for one in dataset.examples if one.label is None]
+    if unknown and dataset.kind != "words":
+        raise InputError(
+            f"{unknown[0].where}: nobody has said what is right of it ({len(unknown)} of "
+            f"{len(dataset.examples)} examples have no label); evaluate on a split that has labels"
+        )

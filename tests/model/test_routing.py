@@ -8,7 +8,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from distilbert import InputError
-from distilbert.adapters.composition import BatchSplit, Fuse, Parallel, PerRow, Stack
+from distilbert.adapters.composition import Average, BatchSplit, Fuse, Parallel, PerRow, Stack
 from distilbert.adapters.setup import AdapterSetup
 from distilbert.errors import AdapterError
 from distilbert.outputs import MultiHeadOutput, SequenceClassifierOutput, TokenClassifierOutput
@@ -355,6 +355,66 @@ def test_copies_of_the_batch_each_have_a_head():
         labels=labels,
     )
     assert_close(named[1], model(IDS, MASK, adapter_names="other", head="tags", labels=TAGS))
+
+
+def test_as_many_heads_as_copies_read_a_copy_each():
+    model = with_adapters("classes", "tags")
+    both = Parallel("other", "other")
+    expected = model(IDS, MASK, adapter_names=both, head=Parallel("classes", "tags"))
+    asked = model(IDS, MASK, adapter_names=both, head=["classes", "tags"])
+    model.active_head = ["classes", "tags"]
+    assert expected.rows == ((0, 1, 2, 3), (0, 1, 2, 3))
+    for output in (asked, model(IDS, MASK, adapter_names=both)):
+        assert output.rows == expected.rows
+        for one, other in zip(output, expected, strict=True):
+            assert_close(one, other)
+    three = Parallel("other", "classes", "tags")
+    with pytest.raises(AdapterError, match=r"'tags'\] are 2 heads, .* make 3 copies of the batch"):
+        model(IDS, MASK, adapter_names=three, head=["classes", "tags"])
+    one = model(IDS, MASK, adapter_names=both, head=["tags"])
+    assert [type(each) for each in one] == [TokenClassifierOutput] * 2
+
+
+@pytest.mark.parametrize(
+    ("setup", "active"),
+    [
+        (Parallel("classes", "tags"), ["classes", "tags"]),
+        (Stack("other", Parallel("classes", Stack("other", "tags"))), ["classes", "tags"]),
+        (Parallel("classes"), "classes"),
+        (Parallel("classes", "other"), "shares"),
+        (
+            BatchSplit("classes", Average("other", "tags"), batch_sizes=[1, 3]),
+            BatchSplit("classes", "tags", batch_sizes=[1, 3]),
+        ),
+        (BatchSplit("classes", "other", batch_sizes=[1, 3]), "shares"),
+        (Average("classes", "tags"), "shares"),
+        (PerRow(["classes", "tags"] * 2), "shares"),
+    ],
+    ids=repr,
+)
+def test_activating_a_composition_activates_the_heads_of_its_parts_where_all_are_there(
+    setup, active
+):
+    model = with_adapters("classes", "tags")
+    model.add_classification_head("shares")
+    model.set_active_adapters(setup)
+    assert model.active_head == active
+    output = model(IDS, MASK)
+    if isinstance(active, list):
+        assert [type(one) for one in output] == [SequenceClassifierOutput, TokenClassifierOutput]
+        with pytest.raises(AdapterError, match=r"active_head is \['classes', 'tags'\]; name one"):
+            model.get_labels()
+    assert model.get_labels("classes") == ["LABEL_0", "LABEL_1", "LABEL_2"]
+
+
+def test_copies_whose_adapter_is_no_single_one_take_the_head_of_its_last():
+    model = with_adapters("classes", "tags")
+    setup = Parallel(Average("other", "classes"), "tags")
+    model.set_active_adapters(setup)
+    output = model(IDS, MASK)
+    expected = model(IDS, MASK, adapter_names=setup, head=["classes", "tags"])
+    for one, other in zip(output, expected, strict=True):
+        assert_close(one, other)
 
 
 def test_choices_take_the_adapter_and_the_head_of_their_row():

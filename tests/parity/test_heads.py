@@ -316,6 +316,45 @@ def test_rows_take_the_heads_of_their_active_adapters_as_theirs_do(kind):
         torch.testing.assert_close(one.logits, other.logits, rtol=1e-5, atol=4e-6)
 
 
+def of(package, kind, *names):
+    sizes = {"batch_sizes": [1, 3]} if kind == "BatchSplit" else {}
+    return getattr(package, kind)(*names, **sizes)
+
+
+@pytest.mark.parametrize("kind", ["Parallel", "BatchSplit"])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_activating_what_divides_activates_heads_as_theirs_does(kind, stacked):
+    names = ("classification", "one layer")
+    for model, package in zip(
+        with_adapters(*names), (composition, adapters.composition), strict=True
+    ):
+        setup = of(package, kind, *names)
+        model.set_active_adapters(package.Stack("classification", setup) if stacked else setup)
+        found = model.active_head
+        assert found == (list(names) if kind == "Parallel" else of(package, kind, *names))
+        assert getattr(found, "batch_sizes", (1, 3)) in ([1, 3], (1, 3))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_list_of_heads_reads_a_copy_each_as_theirs_does(order):
+    names = ["classification", "one layer"]
+    ours, theirs = with_adapters(*names)
+    ours.set_active_adapters(composition.Parallel(*names))
+    theirs.set_active_adapters(adapters.composition.Parallel(*names))
+    for model in (ours, theirs):
+        model.active_head = names[::order]
+    a, b = (model(IDS, MASK, labels=CLASSES) for model in (ours, theirs))
+    torch.testing.assert_close(a.loss, b.loss, rtol=1e-5, atol=4e-6)
+    for one, other in zip(a, b.head_outputs, strict=True):
+        torch.testing.assert_close(one.logits, other.logits, rtol=1e-5, atol=4e-6)
+    again = ours(IDS, MASK, labels=CLASSES, head=names[::order])
+    torch.testing.assert_close(again.loss, b.loss, rtol=1e-5, atol=4e-6)
+    ours.active_head, theirs.active_head = names * 2, names * 2
+    for model in (ours, theirs):
+        with pytest.raises(ValueError, match="copies of the batch|number of active heads"):
+            model(IDS, MASK)
+
+
 def test_a_head_that_is_set_after_the_adapters_holds():
     ours, theirs = with_adapters("classification", "one layer")
     for model in (ours, theirs):

@@ -16,7 +16,7 @@ from distilbert.model.added_heads import Active, AddedHeads
 from distilbert.model.flexible import LanguageModelHead
 from distilbert.model.head_files import checked_named, stored_named
 from distilbert.model.prediction import PredictionHead
-from distilbert.model.routing import check_choice, check_head, head_of
+from distilbert.model.routing import check_choice, check_head, heads_of, names_in
 
 
 class NamedHeads(AddedHeads):
@@ -39,7 +39,8 @@ class NamedHeads(AddedHeads):
 
         It takes what `head=` of the forward pass takes, and makes the labels of the configuration
         those of the head. `set_active_adapters` sets it to the head of the last adapter, if there
-        is one; set afterwards, it holds whatever the active adapters are called.
+        is one: to several for `Parallel` and `BatchSplit`, if all are there. Set afterwards, it
+        holds whatever the active adapters are called.
         """
         return self._active_head
 
@@ -54,9 +55,9 @@ class NamedHeads(AddedHeads):
         """As in every class; rows then take the heads that are called as their adapters, if any."""
         super().set_active_adapters(adapter_setup, skip_layers)
         self._heads_of_adapters = True
-        name = head_of(self.active_adapters)
-        if name is not None and name in self.heads:
-            self._activate(name)
+        heads = heads_of(self.active_adapters)
+        if heads and all(name in self.heads for name in names_in(heads)):
+            self._activate(heads)
 
     def _activate(self, head: Active) -> None:
         if not head:

@@ -73,6 +73,26 @@ def head_of(tree: Any) -> str | None:
     return tree if isinstance(tree, str) else None
 
 
+def heads_of(tree: Any) -> Any:
+    """What `active_head` becomes where this composition does: a name, a list, `BatchSplit`, None.
+
+    Those that are called as the last adapters of what acts on other copies, or other rows.
+    """
+    if isinstance(tree, Stack):
+        return heads_of(tree[-1])
+    if isinstance(tree, (Parallel, BatchSplit)):
+        lasts = [child.last() if isinstance(child, Composition) else child for child in tree]
+        if isinstance(tree, Parallel):
+            return lasts[0] if len(lasts) == 1 else lasts
+        return BatchSplit(*lasts, batch_sizes=tree.batch_sizes)
+    return head_of(tree)
+
+
+def names_in(head: Any) -> list[str]:
+    """The names of heads in what `head=` takes."""
+    return [] if not head else [head] if isinstance(head, str) else [n for n in head if n]
+
+
 def check_head(name: object, known: Collection[str]) -> None:
     """Raises AdapterError unless a head has this name."""
     if not isinstance(name, str) or name not in known:
@@ -85,8 +105,8 @@ def check_head(name: object, known: Collection[str]) -> None:
 def check_choice(head: Any, known: Collection[str]) -> None:
     """Raises AdapterError unless this is what `head=` and `active_head` may say.
 
-    A name, a list of names, whose heads read the same rows, or `PerRow`, `BatchSplit` or `Parallel`
-    of names.
+    A name, a list of names, whose heads read the same rows, or each a copy of the batch, or
+    `PerRow`, `BatchSplit` or `Parallel` of names.
     """
     if isinstance(head, str):
         check_head(head, known)
@@ -129,8 +149,15 @@ def routes(
         names = [head] if isinstance(head, str) else [*head]
         if copies == 1:
             return [Route(name, None) for name in names]
+        if len(names) not in (1, copies):
+            raise AdapterError(
+                f"{names!r} are {len(names)} heads, and the active adapters make {copies} copies "
+                "of the batch; give one for each copy, or one for all"
+            )
         numbers = [tuple(range(c * rows, (c + 1) * rows)) for c in range(copies)]
-        return [Route(name, each) for name in names for each in numbers]
+        if len(names) == 1:
+            names *= copies
+        return [Route(name, each) for name, each in zip(names, numbers, strict=True)]
     by_row = [name for name, count in own for _ in range(count)]
     return _by_row(head, active, known, rows, by_row or [None] * (rows * copies))
 
@@ -138,11 +165,16 @@ def routes(
 def _by_row(
     head: Any, active: Any, known: Collection[str], rows: int, own: list[str | None]
 ) -> list[Route]:
-    named = own
+    named, copies = own, len(own) // rows
     if head is not None:
         check_choice(head, known)
-        first = _names(head, rows, len(own) // rows)
+        first = _names(head, rows, copies)
         named = [a or b for a, b in zip(first, own, strict=True)]
+    if None in named and active and not isinstance(active, str):
+        several = Parallel(*active) if isinstance(active, list) else active
+        if not isinstance(several, Parallel) or len(several) == copies > 1:
+            left = _names(several, rows, copies)
+            named = [a or b for a, b in zip(named, left, strict=True)]
     found: dict[tuple[int, str], list[int]] = {}  # by copy of the batch, and by name
     for row, of_row in enumerate(named):
         name = of_row or active

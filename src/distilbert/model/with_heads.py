@@ -93,9 +93,10 @@ class DistilBertModelWithHeads(NamedHeads):
         Args:
             input_ids: (rows, columns); for choices (rows, choices, columns), as all inputs then,
                 or (rows × choices, columns) with as many choices as the head has.
-            head: A name; a list of names, whose heads all read every row; or `PerRow` or
-                `BatchSplit` of names, for other heads on other rows. Left out, the heads that are
-                called as the rows' adapters, and where there is none, `active_head`.
+            head: A name; a list of names, whose heads all read every row, or where `Parallel` acts
+                each its copy; or `PerRow` or `BatchSplit` of names, for other heads on other rows.
+                Left out, the heads that are called as the rows' adapters, and where there is none,
+                `active_head`.
             labels: As the fixed class of the head's task takes them. A head for the next word takes
                 the ids; one that tags passes over the labels of padding.
             start_positions, end_positions: (rows,) columns, for heads that find answers.

@@ -25,7 +25,7 @@ class Example:
     | choice         | a text, then what may follow | the number of the right one, counted from 0 |
     | tags           | words                        | a tuple with the name of each word's tag  |
     | spans          | question, context            | a tuple of `Answer`; () for unanswerable  |
-    | words          | a text                       | None                                      |
+    | words          | the texts of a document      | None                                      |
 
     label is None where nobody has said what is right. where: Such as "dev.tsv, line 3".
     """
@@ -61,7 +61,8 @@ class Feature:
     example: The number of its example.
     offsets: Of each token, the characters (start, end) of the context that it covers, or None for
         tokens of no context. For spans alone.
-    words: Of each token, the number of its word, or None. For tags alone.
+    words: Of each token, the number of its word; None for special ones and for words that another
+        window of the example judges, where they have more around them. For tags alone.
     """
 
     rows: tuple[tuple[int, ...], ...]

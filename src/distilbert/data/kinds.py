@@ -1,11 +1,17 @@
 """The kinds of problems: what a row of a file means in each, and the model that solves it."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distilbert.data.examples import Answer
+from distilbert.data.tables import check_text, kind_of
+
 Raw = Mapping[str, Any]
-Read = tuple[tuple[str, ...], Any]  # texts and label of an Example
+Texts = tuple[str, ...]
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
@@ -21,42 +27,174 @@ class Columns:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of problem.
+    """One kind of problem; what texts and labels are is said at `Example`.
 
     model: The published class that solves it. problem_type: Of its configuration, where it has one.
-    columns: The usual ones. read: What a row of those columns means; raises ValueError, saying what
-    is wrong with it. names: The names of classes in a label; None where labels are no names.
+    columns: The usual ones. counts: How many columns of texts there may be. texts, label: What the
+    values of columns mean; they raise ValueError, saying what is wrong. names: The names of classes
+    in a label; None where labels are no names.
     """
 
     name: str
     model: str
     problem_type: str | None
     columns: Columns
-    read: Callable[[Raw, Columns], Read]
+    counts: tuple[int, ...]
+    texts: Callable[[Raw, Columns], Texts]
+    label: Callable[[Any, Texts, Columns], Any]
     names: Callable[[Any], Iterable[str]] | None = None
 
 
-def _todo(row: Raw, columns: Columns) -> Read:
-    raise NotImplementedError
+def number(value: Any) -> float | None:
+    """The number that a value is or spells, None for what is none or not finite."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
 
 
-_SEQUENCE = "DistilBertForSequenceClassification"
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*", re.ASCII)
 
-KINDS: dict[str, Kind] = {
+
+def _texts(row: Raw, columns: Columns) -> Texts:
+    return tuple([check_text(row[name]) for name in columns.text])
+
+
+def _texts_and_choices(row: Raw, columns: Columns) -> Texts:
+    context = " ".join(_texts(row, columns))
+    found = row[columns.choices[0]] if len(columns.choices) == 1 else None
+    choices = [row[name] for name in columns.choices] if found is None else found
+    if not isinstance(choices, list | tuple) or len(choices) < 2:
+        raise ValueError(
+            f"{kind_of(found)} as choices, where a list of two or more texts is needed; repair it, "
+            "or name a column for each choice"
+        )
+    return (context, *map(check_text, choices))
+
+
+def _words(row: Raw, columns: Columns) -> Texts:
+    words = row[columns.text[0]]
+    if not isinstance(words, list | tuple) or not words:
+        raise ValueError(f"{kind_of(words)} as words, where a list of one or more is needed")
+    return tuple(map(check_text, words))
+
+
+def _document(row: Raw, columns: Columns) -> Texts:
+    text = row[columns.text[0]]
+    return tuple(map(check_text, text if isinstance(text, list | tuple) else [text]))
+
+
+def _name(value: Any, texts: Texts = (), columns: Columns | None = None) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    name = str(value) if isinstance(value, int | float) else value
+    if not isinstance(name, str) or not name.strip():
+        given = "an empty text" if isinstance(name, str) else kind_of(name)
+        raise ValueError(
+            f"{given} as a label, where a name is needed; write one, leave the row out, or read "
+            "without labels (labelled=False)"
+        )
+    return check_text(name)
+
+
+def _score(value: Any, texts: Texts, columns: Columns) -> float:
+    found = number(value)
+    if found is None:
+        raise ValueError(f"{value!r:.40} as a label, where a finite number is needed; repair it")
+    return found
+
+
+def _several(value: Any, texts: Texts, columns: Columns) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(columns.separator) if part.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError(
+            f"{kind_of(value)} as labels, where a list of names is needed, or a text with "
+            f"{columns.separator!r} between them"
+        )
+    return tuple(dict.fromkeys(map(_name, value)))
+
+
+def _right(value: Any, texts: Texts, columns: Columns) -> int:
+    count = len(texts) - 1
+    if isinstance(value, str) and value in tuple(_LETTERS[:count]):
+        return _LETTERS.index(value)
+    found = number(value)
+    if found is None or found not in range(count):
+        raise ValueError(
+            f"{value!r:.40} as the right one of {count} choices; allowed: 0 to {count - 1}, or A "
+            f"to {_LETTERS[count - 1]}"
+        )
+    return int(found)
+
+
+def _tags(value: Any, texts: Texts, columns: Columns) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) != len(texts):
+        given = f"{len(value)}" if isinstance(value, list | tuple) else kind_of(value)
+        raise ValueError(f"{given} as tags of {len(texts)} words; give a list of as many")
+    return tuple(map(_name, value))
+
+
+def _answers(value: Any, texts: Texts, columns: Columns) -> tuple[Answer, ...]:
+    """From SQuAD's list of objects, or an object of lists (as in tables)."""
+    if isinstance(value, dict):
+        parts: Sequence[Any] = [value.get("text"), value.get("answer_start")]
+        if not all(isinstance(part, list) for part in parts) or len(parts[0]) != len(parts[1]):
+            raise ValueError('answers need lists "text" and "answer_start" of one length')
+        value = [{"text": t, "answer_start": s} for t, s in zip(*parts, strict=True)]
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{kind_of(value)} as answers, where a list is needed")
+    return tuple([_answer(one, texts[1]) for one in value])
+
+
+def _answer(value: Any, context: str) -> Answer:
+    if not isinstance(value, dict):
+        raise ValueError(f"{kind_of(value)} as an answer, where an object is needed")
+    text, start = check_text(value.get("text")), value.get("answer_start")
+    if not isinstance(start, int) or isinstance(start, bool) or not text:
+        raise ValueError(f"answer {text!r:.60} needs some text and a whole number answer_start")
+    there = context[start : start + len(text)] if start >= 0 else ""
+    if there != text:
+        raise ValueError(
+            f"answer {text!r:.60} does not stand at character {start} of the context, where "
+            f"{there!r:.60} is; repair its text or its answer_start"
+        )
+    return Answer(text, start)
+
+
+def _no_label(value: Any, texts: Texts, columns: Columns) -> None:
+    return None
+
+
+def _one(label: str) -> tuple[str]:
+    return (label,)
+
+
+def _each(label: tuple[str, ...]) -> tuple[str, ...]:
+    return label
+
+
+_FOR_ROWS = "DistilBertForSequenceClassification"
+_FOR_TOKENS = "DistilBertForTokenClassification"
+_FOR_SPANS = "DistilBertForQuestionAnswering"
+_FOR_CHOICE = "DistilBertForMultipleChoice"
+_SINGLE, _MULTI = "single_label_classification", "multi_label_classification"
+_LISTED = Columns(choices=("choices",))
+_TAGGED = Columns(("tokens",), "tags")
+_ASKED = Columns(("question", "context"), "answers")
+_PLAIN = Columns(label=None)
+_ONE_OR_TWO = (1, 2)
+
+KINDS = {
     kind.name: kind
     for kind in (
-        Kind("classification", _SEQUENCE, "single_label_classification", Columns(), _todo),
-        Kind("regression", _SEQUENCE, "regression", Columns(), _todo),
-        Kind("multi_label", _SEQUENCE, "multi_label_classification", Columns(), _todo),
-        Kind("choice", "DistilBertForMultipleChoice", None, Columns(choices=("choices",)), _todo),
-        Kind("tags", "DistilBertForTokenClassification", None, Columns(("tokens",), "tags"), _todo),
-        Kind(
-            "spans",
-            "DistilBertForQuestionAnswering",
-            None,
-            Columns(("question", "context"), "answers"),
-            _todo,
-        ),
-        Kind("words", "DistilBertForMaskedLM", None, Columns(label=None), _todo),
+        Kind("classification", _FOR_ROWS, _SINGLE, Columns(), _ONE_OR_TWO, _texts, _name, _one),
+        Kind("regression", _FOR_ROWS, "regression", Columns(), _ONE_OR_TWO, _texts, _score),
+        Kind("multi_label", _FOR_ROWS, _MULTI, Columns(), _ONE_OR_TWO, _texts, _several, _each),
+        Kind("choice", _FOR_CHOICE, None, _LISTED, _ONE_OR_TWO, _texts_and_choices, _right),
+        Kind("tags", _FOR_TOKENS, None, _TAGGED, (1,), _words, _tags, _each),
+        Kind("spans", _FOR_SPANS, None, _ASKED, (2,), _texts, _answers),
+        Kind("words", "DistilBertForMaskedLM", None, _PLAIN, (1,), _document, _no_label),
     )
 }
+"""Every kind of problem by its name."""

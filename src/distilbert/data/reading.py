@@ -22,6 +22,10 @@ SUFFIXES = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
+"""The forms that texts come in, by suffix."""
+
+FORMS = {**SUFFIXES, ".json": "json", ".conll": "conll", ".conllu": "conll", ".bio": "conll"}
+"""The forms that data sets come in, by suffix."""
 
 
 def name_of(file: Path) -> str:

@@ -45,15 +45,27 @@ def csv_rows(
 
 
 def tsv_rows(
-    lines: Iterator[str], choose: Choose, source: str, *, names: Sequence[str] = ()
+    lines: Iterator[str],
+    choose: Choose,
+    source: str,
+    *,
+    names: Sequence[str] = (),
+    lenient: bool = False,
 ) -> Iterator[Numbered]:
-    """Rows with tabs; a quotation mark is just a character. See `csv_rows`."""
+    """Rows with tabs; a quotation mark is just a character. See `csv_rows`.
+
+    lenient: Leave out rows with too many or too few fields.
+    """
     rows = ((number, ended(line).split("\t")) for number, line in enumerate(lines, 1))
-    return _fitting((row for row in rows if row[1] != [""]), choose, source, names)
+    return _fitting((row for row in rows if row[1] != [""]), choose, source, names, lenient)
 
 
 def _fitting(
-    rows: Iterator[tuple[int, list[str]]], choose: Choose, source: str, names: Sequence[str]
+    rows: Iterator[tuple[int, list[str]]],
+    choose: Choose,
+    source: str,
+    names: Sequence[str],
+    lenient: bool = False,
 ) -> Iterator[Numbered]:
     said = "this kind of file has" if names else "the first line names"
     if not names:
@@ -62,6 +74,8 @@ def _fitting(
             return
     places, width = choose(names, source), len(names)
     for number, fields in rows:
+        if len(fields) != width and lenient:
+            continue
         if len(fields) != width:
             raise FileError(
                 f"{source}, line {number}: {len(fields)} fields, where {said} {width} columns; "

@@ -195,16 +195,15 @@ def tags(asked: Asked) -> Answers:
     said: list[list[str]] = [[nothing] * len(one.texts) for one in asked.dataset.examples]
     scores = [0.0] * len(said)
     for number, windows in asked.by_example(asked.logits()):
-        best: dict[int, tuple[int, Floats]] = {}  # how much context each word has, and its logits
-        for feature, logits in windows:
-            for word, at in _first_pieces(feature.words):
-                context = min(at, len(feature.words) - 1 - at)
-                if word not in best or context > best[word][0]:
-                    best[word] = context, logits[at]
-        if best:
-            shares = _softmax(names.ordered(np.stack([own for _, own in best.values()])))
+        own = {  # every word is in one window alone, as features have it
+            word: logits[at]
+            for feature, logits in windows
+            for word, at in _first_pieces(feature.words)
+        }
+        if own:
+            shares = _softmax(names.ordered(np.stack(list(own.values()))))
             scores[number] = float(shares.max(axis=1).mean())
-            for word, tag in zip(best, shares.argmax(axis=1), strict=True):
+            for word, tag in zip(own, shares.argmax(axis=1), strict=True):
                 said[number][word] = names.names[tag]
     right = [list(label) for label in asked.right]
     judged = Judged("tags", right, said, names.names)

@@ -117,7 +117,6 @@ DAMAGES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*NaN")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_adapter_changes_nothing(everything, model, tmp_path, damage, method):
@@ -304,3 +303,106 @@ def test_sizes_of_a_checkpoint_take_no_memory_before_its_weights_are_compared(ch
     with pytest.raises(FileError, match=r"has shape \[4, 24\] in the checkpoint and \[16384, 24\]"):
         DistilBertModelWithHeads.from_pretrained(checkpoint, config=config)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak + 2**19
+
+
+# Where a file is from ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("load", ["load_adapter", "load_adapter_fusion", "load_adapter_setup"])
+def test_the_source_that_published_descriptions_write_is_accepted_and_others_refused(
+    everything, model, tmp_path, load
+):
+    save, given = {
+        "load_adapter": ("save_adapter", "seq_bn"),
+        "load_adapter_fusion": ("save_adapter_fusion", "a,b"),
+        "load_adapter_setup": ("save_adapter_setup", Fuse("a", "b")),
+    }[load]
+    getattr(everything, save)(tmp_path, given)
+    refused(model, AdapterError, r"'ah'.; give the id of a repository", load, tmp_path, source="ah")
+    refused(model, AdapterError, "source is 7; allowed: 'hf'", load, tmp_path, source=7)
+    found = with_adapters(fresh(), {"a": FUSED, "b": FUSED})
+    for source in ("hf", None):
+        getattr(found, load)(tmp_path, source=source)
+
+
+# Labels of heads ---------------------------------------------------------------------------------
+
+
+WRONG = {
+    "too many": ({0: "x", 1: "y", 2: "z"}, "names 3 labels, and it has 2"),
+    "too few": ({0: "x"}, "names 1 labels, and it has 2"),
+    "twice": ({0: "x", 1: "x"}, "names 1 labels, and it has 2"),
+    "gaps": ({0: "x", 2: "y"}, r"numbers its labels \[0, 2\]"),
+    "no numbers": ({"a": "x", "b": "y"}, "labels must be numbered by whole numbers"),
+    "a list": (["x", "y"], r"id2label is \['x', 'y'\]; allowed: a dictionary"),
+}
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory):
+    """Folders of an adapter with a head of two labels, as each class saves it."""
+    place = tmp_path_factory.mktemp("heads")
+    for kind in (FLEXIBLE, "DistilBertForSequenceClassification"):
+        model = with_adapters(fresh(kind), {"c": "seq_bn"})
+        if kind == FLEXIBLE:
+            model.add_classification_head("c", activation_function="relu")
+        model.save_adapter(place / kind, "c")
+    return place
+
+
+@pytest.mark.parametrize("into", [FLEXIBLE, "DistilBertForSequenceClassification"])
+@pytest.mark.parametrize("of", [FLEXIBLE, "DistilBertForSequenceClassification"])
+def test_names_of_labels_that_do_not_fit_a_loaded_head_are_refused(headed, of, into):
+    model = fresh(into)
+    for names, message in WRONG.values():
+        refused(model, AdapterError, message, "load_head", headed / of, id2label=names)
+        refused(model, AdapterError, message, "load_adapter", headed / of, id2label=names)
+    for names in ({"0": "p", "1": "q"}, {1: "q", 0: "p"}):
+        model.load_head(headed / of, id2label=names)
+        assert model.config.id2label == {0: "p", 1: "q"}
+        assert model.config.label2id == {"p": 0, "q": 1}
+    model.load_adapter(headed / of, id2label={"0": "r", "1": "s"}, set_active=True)
+    if into == FLEXIBLE:
+        assert model.get_labels("c") == ["r", "s"]
+    else:
+        assert model.config.id2label == {0: "r", 1: "s"}
+
+
+def test_a_head_of_words_has_no_names_of_labels(tmp_path):
+    model = fresh()
+    model.add_masked_lm_head("words")
+    model.save_head(tmp_path, "words")
+    refused(
+        model,
+        AdapterError,
+        "names 2 labels, and it has 0",
+        "load_head",
+        tmp_path,
+        id2label={0: "x", 1: "y"},
+    )
+
+
+# Heads of another kind ---------------------------------------------------------------------------
+
+
+def test_a_class_for_one_task_tells_why_it_leaves_a_head_out(tmp_path, caplog):
+    model = with_adapters(fresh(), {"tanh": "seq_bn", "tags": "seq_bn"})
+    model.add_classification_head("tanh")
+    model.add_tagging_head("tags")
+    found = fresh("DistilBertForSequenceClassification")
+    for name, reason in (
+        ("tanh", "head 'tanh' has activation_function 'tanh', and a DistilBertForSequenceClass"),
+        ("tags", "it is of type 'tagging', that of a DistilBertForTokenClassification, and this"),
+    ):
+        model.save_adapter(tmp_path / name, name)
+        caplog.clear()
+        found.load_adapter(tmp_path / name)
+        assert f"the file's head is left out: {reason}" in caplog.text
+        assert len(caplog.records) == 1
+        refused(
+            found,
+            AdapterError,
+            "has no place for this head; load it into DistilBertModelWith",
+            "load_head",
+            tmp_path / name,
+        )

@@ -99,7 +99,9 @@ def test_pickled_weights_and_names_in_keys_are_read_too(tmp_path):
     named = {key.replace(".weight", ".default.weight"): value for key, value in held.items()}
     torch.save(named, tmp_path / "adapter_model.bin")
     assert read_adapter(tmp_path).weights.keys() == keys()
-    with pytest.raises(FileError, match=r"no adapter_model\.safetensors"):
+    assert read_adapter(tmp_path, use_safetensors=True).weights.keys() == keys()
+    (tmp_path / "adapter_model.bin").unlink()
+    with pytest.raises(FileError, match=r"no adapter_model\.safetensors or adapter_model\.bin"):
         read_adapter(tmp_path, use_safetensors=True)
 
 

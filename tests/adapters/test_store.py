@@ -88,14 +88,22 @@ def test_a_configuration_can_be_given_for_files_that_do_not_say_all(tmp_path):
     assert read_adapter(tmp_path).config.reduction_factor == 2
 
 
-def test_either_kind_of_weights_can_be_asked_for(tmp_path):
+def test_either_kind_of_weights_can_be_preferred_and_the_other_is_read_where_it_is_missing(
+    tmp_path,
+):
     write_adapter(tmp_path, adapter())
-    torch.save({}, tmp_path / "pytorch_adapter.bin")
-    same(read_adapter(tmp_path).weights, bottleneck("a"))
+    pickled = tmp_path / "pytorch_adapter.bin"
+    same(read_adapter(tmp_path, use_safetensors=False).weights, bottleneck("a"))
+    torch.save({}, pickled)
+    for preferred in (None, True):
+        same(read_adapter(tmp_path, use_safetensors=preferred).weights, bottleneck("a"))
     assert read_adapter(tmp_path, use_safetensors=False).weights == {}
-    (tmp_path / "pytorch_adapter.bin").unlink()
-    with pytest.raises(FileError, match=r"no pytorch_adapter\.bin.* it has adapter\.safetensors"):
-        read_adapter(tmp_path, use_safetensors=False)
+    (tmp_path / "adapter.safetensors").unlink()
+    assert read_adapter(tmp_path, use_safetensors=True).weights == {}
+    pickled.unlink()
+    for preferred in (None, True, False):
+        with pytest.raises(FileError, match=r"no adapter\.safetensors or pytorch_adapter\.bin"):
+            read_adapter(tmp_path, use_safetensors=preferred)
 
 
 @pytest.mark.parametrize("safe", [True, False])

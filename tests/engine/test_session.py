@@ -153,6 +153,16 @@ def test_a_model_without_a_head_has_no_logits():
         session().logits(ROWS)
 
 
+def test_a_model_with_heads_by_name_says_how_one_of_them_answers():
+    model = session("DistilBertModelWithHeads").model
+    with pytest.raises(InputError, match="a DistilBertModelWithHeads has no head; load a class"):
+        Session(model, None).logits(ROWS)
+    model.add_classification_head("mood", activation_function="relu")
+    with pytest.raises(InputError, match=r"\['mood'\], and a session .* model\.as_fixed\('mood'\)"):
+        Session(model, None).logits(ROWS)
+    assert len(Session(model.as_fixed("mood"), None).logits(ROWS)) == len(ROWS)
+
+
 def test_rows_may_be_tensors_arrays_and_come_from_a_generator():
     s = session()
     expected = s.means(ROWS)

@@ -351,7 +351,7 @@ def test_a_list_of_heads_reads_a_copy_each_as_theirs_does(order):
     torch.testing.assert_close(again.loss, b.loss, rtol=1e-5, atol=4e-6)
     ours.active_head, theirs.active_head = names * 2, names * 2
     for model in (ours, theirs):
-        with pytest.raises(ValueError, match="copies of the batch|number of active heads"):
+        with pytest.raises(ValueError, match=r"copies of the batch|number of active heads"):
             model(IDS, MASK)
 
 

@@ -1,6 +1,5 @@
 """Where adapters come from: folders, the hub, and zips here or at a URL, as things of strangers."""
 
-import logging
 import os
 import stat
 import struct
@@ -23,7 +22,6 @@ from distilbert.files.weights import open_weights
 if TYPE_CHECKING:
     from urllib.request import OpenerDirector
 
-logger = logging.getLogger("distilbert")
 LARGEST = 2 * 2**30  # bytes, of a zip and of all that is unpacked from it
 MOST = 2000  # entries of a zip
 _DEEPEST = 4  # parts of a name in a zip
@@ -76,24 +74,25 @@ def is_url(name: object) -> bool:
 def read_tensors(
     source: Source, files: tuple[str, str, str], use_safetensors: bool | None
 ) -> dict[str, Tensor]:
-    """The weights beside the configuration `files[0]`. Raises AdapterError if they are no numbers
-    with a point; values that are not finite are logged."""
-    weights = open_weights(source, use_safetensors=use_safetensors, files=files[1:])
+    """The weights beside the configuration `files[0]`; safetensors are preferred, or not if False.
+
+    Raises FileError if there are none, AdapterError if they are no finite numbers with a point.
+    """
+    rather_pickled = use_safetensors is False and source.path(files[2]) is not None
+    weights = open_weights(
+        source, use_safetensors=False if rather_pickled else None, files=files[1:]
+    )
     for key, tensor in weights.items():
         if not tensor.is_floating_point():
             raise AdapterError(
                 f"{key!r} in {source.where()} holds {str(tensor.dtype).removeprefix('torch.')} "
                 "values; the weights of an adapter are floating-point numbers"
             )
-    wild = [key for key in weights if not weights.finite(key)]
-    if wild:
-        logger.warning(
-            "%s of %s: %d weights hold NaN or infinity, such as %s, so answers will too",
-            files[0],
-            source.where(),
-            len(wild),
-            wild[0],
-        )
+        if not weights.finite(key):
+            raise AdapterError(
+                f"{key!r} in {source.where()} is not finite (NaN or infinity); the file is "
+                "damaged, or its training failed: take another"
+            )
     passing = isinstance(source, Archive)  # its files go away before the tensors do
     return {key: tensor.clone() if passing else tensor for key, tensor in weights.items()}
 

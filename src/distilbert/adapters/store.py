@@ -70,7 +70,7 @@ def read_adapter(
     """The adapter in a folder, a hub repository, a zip or a zip at a URL; one of PEFT too.
 
     config: in place of the file's, for files that do not say all (anything that `resolve` takes).
-    use_safetensors: only safetensors (True) or only pickled weights (False).
+    use_safetensors: False to prefer pickled weights where there are both.
     where: options of `files.find.locate`.
 
     Raises FileError if files are missing or damaged, AdapterError if they do not hold an adapter

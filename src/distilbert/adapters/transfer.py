@@ -217,7 +217,6 @@ def _compare(
                 continue
             value = left.pop(key)
             layers.add(_layer(key))
-            _check_value(key, value, what)
             if not _take(module, rest, value, own):
                 raise AdapterError(
                     f"{what} does not fit: {key!r} has the shape {list(value.shape)} in the file "
@@ -243,13 +242,6 @@ def _take(module: nn.Module, rest: str, value: Tensor, own: Tensor) -> bool:
     with torch.no_grad():
         getattr(owner, name).copy_(value)
     return True
-
-
-def _check_value(key: str, value: Tensor, what: str) -> None:
-    if not value.is_floating_point():
-        raise AdapterError(f"{what}: {key!r} holds {value.dtype} values; weights are floating")
-    if not bool(torch.isfinite(value).all()):
-        raise AdapterError(f"{what}: {key!r} is not finite (NaN or infinity); the file is damaged")
 
 
 def _mismatch(missing: list[str], left: list[str], layers: set[int], what: str, depth: int) -> str:

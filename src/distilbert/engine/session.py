@@ -98,9 +98,16 @@ class Session:
         Raises InputError if the model has no head, or for unusable rows.
         """
         if not isinstance(self.model, ForTask):
+            heads = list(getattr(self.model, "heads", ()))
             raise InputError(
-                f"a {type(self.model).__name__} has no head; load a class that has one, such as "
-                "DistilBertForSequenceClassification"
+                f"a {type(self.model).__name__} has "
+                + (
+                    f"heads by name, {heads}, and a session runs one; make it of "
+                    f"model.as_fixed({heads[0]!r})"
+                    if heads
+                    else "no head; load a class that has one, such as "
+                    "DistilBertForSequenceClassification"
+                )
             )
         return self._answers(rows, self._logits, progress)
 

@@ -96,9 +96,11 @@ class AdapterFiles(Adapted):
             leave_out: Layers to leave without it.
             id2label: Names of its head's labels, in place of those in the file.
             set_active: Let it act in every call that names no other.
-            use_safetensors: Read only safetensors (True), or only pickled files (False).
+            use_safetensors: Read safetensors (True, as if left out) or pickled files (False) where
+                there are both; the others where there are none.
             strict: Refuse a file that lacks weights or holds more than it should.
-            **where: `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, ….
+            **where: `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, …; and
+                `source="hf"`, which published descriptions of adapters write.
 
         Raises:
             FileError: Files are missing or damaged.
@@ -320,7 +322,10 @@ class AdapterFiles(Adapted):
         stored = store.read_head(save_directory, use_safetensors=use_safetensors, **_where(where))
         keep = self._checked_head(stored, load_as or stored.name, id2label)
         if keep is None:
-            raise AdapterError(f"{type(self).__name__} has no place for a head")
+            raise AdapterError(
+                f"a {type(self).__name__} has no place for this head; load it into "
+                "DistilBertModelWithHeads, which has one for every head"
+            )
         name: str | None = keep(True)
         return name
 
@@ -373,6 +378,14 @@ def _no_loaders(given: Any) -> None:
 
 
 def _where(options: Mapping[str, Any], version: str | None = None) -> dict[str, Any]:
+    source = options.get("source", "hf")
+    if source not in ("hf", None):
+        raise AdapterError(
+            f"source is {source!r}; allowed: 'hf', the hub, to which AdapterHub has moved what was "
+            "elsewhere ('ah'); give the id of a repository there, such as 'AdapterHub/…', a "
+            "folder or a URL"
+        )
+    options = {name: value for name, value in options.items() if name != "source"}
     unknown = sorted(options.keys() - HUB_OPTIONS)
     if unknown:
         raise AdapterError(

@@ -10,12 +10,11 @@ from torch import nn
 from distilbert.adapters.composition import Composition
 from distilbert.adapters.registry import check_name
 from distilbert.config import DistilBertConfig
-from distilbert.errors import AdapterError, ConfigError
+from distilbert.errors import AdapterError
 from distilbert.model.encoder import DistilBertModel
 from distilbert.model.flexible import HEAD_TYPES
-from distilbert.model.prediction import PredictionHead
+from distilbert.model.prediction import PredictionHead, label_names
 from distilbert.model.pretrained import DistilBertPreTrainedModel
-from distilbert.settings import labels
 
 Active = str | list[str] | Composition | None
 Names = Mapping[int, str] | None
@@ -304,15 +303,7 @@ class AddedHeads(DistilBertPreTrainedModel):
         count = options.get("num_labels", options.get("num_choices"))
         names = options.get("id2label")
         if names is not None:
-            try:
-                options["id2label"] = labels(None, names, None)[0]
-            except ConfigError as error:
-                raise AdapterError(f"head {name!r}: {error}") from None
-            if len(names) != count or len(set(names.values())) != count:
-                raise AdapterError(
-                    f"id2label of head {name!r} names {len(set(names.values()))} labels, and it "
-                    f"has {count}; give as many names, all different"
-                )
+            options["id2label"] = label_names(names, count, name)
         self.add_prediction_head_from_config(name, {"head_type": kind, **options}, overwrite_ok)
 
     def _check_new(self, name: str, overwrite_ok: bool) -> None:

@@ -13,7 +13,7 @@ from distilbert.adapters.store import StoredHead
 from distilbert.errors import AdapterError
 from distilbert.model.conversion import FIXED, fixed_from_flexible, flexible_from_fixed, renames
 from distilbert.model.flexible import HEAD_TYPES, LanguageModelHead
-from distilbert.model.prediction import PredictionHead
+from distilbert.model.prediction import PredictionHead, label_names
 
 if TYPE_CHECKING:
     from distilbert.model.for_tasks import ForTask
@@ -42,19 +42,19 @@ def _of_head(model: "ForTask") -> dict[str, Tensor]:
 def checked_fixed(
     model: "ForTask", stored: StoredHead, id2label: Mapping[int, str] | None
 ) -> Put | None:
-    """What puts a stored head into a class for one task; None, and a warning, if it is of another.
+    """What puts a stored head into a class for one task; None, and a warning, if it is another.
 
-    Raises AdapterError if it is of this task and does not fit.
+    Raises AdapterError if it is that of this class and does not fit.
     """
     kind = type(model).__name__
     transfer.check_made_for(model.base_model, stored.info, "the head")
-    weights, names = _for_fixed(model, stored)
-    if weights is None:
+    try:
+        weights, names = _for_fixed(model, stored)
+    except AdapterError as error:
         logger.warning(
-            "the file's head (%s) is of another task than %s, and is left out; load the adapter "
-            "into DistilBertModelWithHeads to have both",
-            _kind(stored),
-            kind,
+            "the file's head is left out: %s. Load the adapter into DistilBertModelWithHeads to "
+            "have both",
+            error,
         )
         return None
     own = _of_head(model)
@@ -75,7 +75,7 @@ def checked_fixed(
             )
         if key in tied:
             _check_table(key, value, own[key])
-    labels = dict(id2label) if id2label is not None else names
+    labels = names if id2label is None else label_names(id2label, model.num_labels)
 
     def put(active: bool) -> None:
         with torch.no_grad():
@@ -90,32 +90,28 @@ def checked_fixed(
 
 def _for_fixed(
     model: "ForTask", stored: StoredHead
-) -> tuple[dict[str, Tensor] | None, dict[int, str] | None]:
-    """The weights of a head under the keys of a class for one task, and its labels' names."""
+) -> tuple[dict[str, Tensor], dict[int, str] | None]:
+    """The weights of a head under the keys of a class for one task, and its labels' names.
+
+    Raises AdapterError, with the reason, if the head is not that of this class.
+    """
     kind = type(model).__name__
     if stored.config is None:
         written = stored.info.get("model_class", kind)
         if written in FIXED and FIXED[written].layers.keys() != FIXED[kind].layers.keys():
-            return None, None
+            raise AdapterError(f"it is that of a {written}, and this is a {kind}")
         label2id = stored.info.get("label2id") or {}
         return dict(stored.weights), {number: label for label, number in label2id.items()}
-    try:
-        named, settings = fixed_from_flexible(str(stored.name), stored.config, model.config)
-    except AdapterError as error:
-        logger.warning("%s", error)
-        return None, None
+    named, settings = fixed_from_flexible(str(stored.name), stored.config, model.config)
     if named != kind:
-        return None, None
+        raise AdapterError(
+            f"it is of type {stored.config.get('head_type')!r}, that of a {named}, and this is a "
+            f"{kind}"
+        )
     keys = {new: old for old, new in renames(kind, str(stored.name)).items()}
     return {keys.get(key, key): value for key, value in stored.weights.items()}, settings.get(
         "id2label"
     )
-
-
-def _kind(stored: StoredHead) -> str:
-    if stored.config is None:
-        return str(stored.info.get("model_class"))
-    return str(stored.config.get("head_type"))
 
 
 # Of a model with named heads ---------------------------------------------------------------------
@@ -151,8 +147,6 @@ def checked_named(
             f"heads.{name}.{key.removeprefix(old)}" if key.startswith(old) else key: value
             for key, value in stored.weights.items()
         }
-    if id2label is not None:
-        options["label2id"] = {label: number for number, label in id2label.items()}
     tied = set()
 
     def make(device: str | None) -> list[tuple[str, PredictionHead]]:
@@ -174,6 +168,10 @@ def checked_named(
         model.base_model,
         passed_over=tied,
     )
+
+    if id2label is not None:
+        labels = label_names(id2label, head.num_labels, name)
+        head.config["label2id"] = {label: number for number, label in labels.items()}
 
     def put(active: bool) -> str:
         model.add_prediction_head(head, overwrite_ok=True, set_active=active)

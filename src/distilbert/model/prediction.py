@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from distilbert.activations import ACTIVATIONS
 from distilbert.adapters.methods.activation import ALIASES, activation
 from distilbert.config import DistilBertConfig
-from distilbert.errors import AdapterError
+from distilbert.errors import AdapterError, ConfigError
 from distilbert.flow import Flow
 from distilbert.model.encoder import Encoded
 from distilbert.model.heads import Undo, answer
 from distilbert.model.layers import Linear, initialise
 from distilbert.model.tasks import Task
 from distilbert.outputs import BaseModelOutput, Output
+from distilbert.settings import labels
 
 if TYPE_CHECKING:
     from distilbert.model.pretrained import DistilBertPreTrainedModel
@@ -247,6 +248,25 @@ def _label_numbers(value: object) -> bool:
 def _is_label(label: object) -> bool:
     text = isinstance(label, str) and not any("\ud800" <= char <= "\udfff" for char in label)
     return text or isinstance(label, (int, float))  # no file can hold half a character
+
+
+def label_names(given: Any, count: Any, head: str | None = None) -> dict[int, str]:
+    """The names that a caller gives a head's labels, by number, which may be text.
+
+    Raises AdapterError unless there is one for each of `count` labels, all different.
+    """
+    what = "the head" if head is None else f"head {head!r}"
+    try:
+        names = labels(None, given, None)[0]
+    except ConfigError as error:
+        raise AdapterError(f"{what}: {error}") from None
+    different = len(set(names.values()))
+    if len(names) != count or different != count:
+        raise AdapterError(
+            f"id2label of {what} names {different} labels, and it has {count}; give as many names, "
+            "all different"
+        )
+    return names
 
 
 def _numbers(names: Any) -> Any:

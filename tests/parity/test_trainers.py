@@ -5,9 +5,11 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+import distilbert
 from distilbert import DistilBertTokenizer
 from loops import (
     KINDS,
+    SETTINGS,
     WITHOUT_DROPOUT,
     assert_moved_alike,
     assert_same,
@@ -18,7 +20,13 @@ from loops import (
     weights,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "own_precision")
+
+
+@pytest.fixture
+def own_precision(monkeypatch):
+    """Arguments with bf16 set this for every Trainer that comes after in the process."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
 
 
 @pytest.fixture
@@ -235,3 +243,35 @@ def test_the_trainer_trains_in_bfloat16_with_noise_on_words(tmp_path, tokenizer)
     run.train()
     assert sum(losses(run)[-5:]) < 0.8 * sum(losses(run)[:5])
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def with_heads():
+    torch.manual_seed(0)
+    config = distilbert.DistilBertConfig(**SETTINGS, **WITHOUT_DROPOUT)
+    model = distilbert.DistilBertModelWithHeads(config)
+    model.add_adapter("mine", "seq_bn")
+    model.add_classification_head("mine", num_labels=2)
+    model.train_adapter("mine")
+    return model
+
+
+@pytest.mark.parametrize("flexible", [False, True])
+def test_batches_that_are_added_up_train_as_one(flexible, tmp_path, tokenizer):
+    models, runs = [], []
+    for size, count in ((8, 1), (2, 4)):
+        models.append(with_heads() if flexible else made(**WITHOUT_DROPOUT))
+        before = weights(models[-1])
+        run = trainer(
+            models[-1],
+            tmp_path,
+            tokenizer,
+            max_steps=4,
+            optim="sgd",
+            learning_rate=0.1,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=count,
+        )
+        run.train()
+        runs.append([*losses(run), run.evaluate()["eval_loss"]])
+    assert runs[0] == pytest.approx(runs[1], rel=1e-3)
+    assert_moved_alike(before, *map(weights, models))

@@ -30,6 +30,7 @@ class DistilBertPreTrainedModel(AdapterFiles, Embedded):
     base_model_prefix: ClassVar[str] = "distilbert"
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
+    accepts_loss_kwargs: ClassVar[bool] = False  # a Trainer gives `num_items_in_batch` otherwise
 
     config: DistilBertConfig
 

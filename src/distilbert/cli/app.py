@@ -10,6 +10,7 @@ from distilbert import __version__
 from distilbert.cli.answer import answer
 from distilbert.cli.classify import classify
 from distilbert.cli.embed import embed
+from distilbert.cli.eval import evaluate
 from distilbert.cli.fetch import fetch_command
 from distilbert.cli.fill import fill
 from distilbert.cli.info import info
@@ -38,11 +39,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="DistilBERT on your texts: embed, search, classify, tag, answer, fill in.",
+    help="DistilBERT on your texts: embed, search, classify, tag, answer, fill in, evaluate.",
     epilog="Exit codes: 0 fine, 1 an error told in one line, 2 wrong usage, 130 interrupted.",
 )
 for command in COMMANDS:
     app.command()(command)
+app.command("eval")(evaluate)
 app.command("fetch")(fetch_command)
 
 

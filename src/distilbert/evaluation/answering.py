@@ -102,7 +102,7 @@ class Answers(NamedTuple):
 
 
 def classes(asked: Asked) -> Answers:
-    names = matched(asked.labels, asked.dataset.labels, outside=asked.outside)
+    names = _labels(asked, lambda label: [label])
     shares = _softmax(names.ordered(np.stack(asked.logits())))  # (examples, names)
     number = {name: at for at, name in enumerate(names.names)}
     right = np.array([number[label] for label in asked.right])
@@ -125,6 +125,15 @@ def classes(asked: Asked) -> Answers:
             for one, other, share in zip(right, said, score, strict=True)
         ],
     )
+
+
+def _labels(asked: Asked, of: Callable[[Any], Sequence[str]]) -> Matched:
+    """The labels of model and data. of: The names in the label of an example."""
+    where: dict[str, str] = {}
+    for example in asked.dataset.examples:
+        for name in of(example.label):
+            where.setdefault(name, example.where)
+    return matched(asked.labels, asked.dataset.labels, outside=asked.outside, where=where)
 
 
 def _outside(names: Matched, outside: str | None) -> int | None:
@@ -154,7 +163,7 @@ def numbers(asked: Asked) -> Answers:
 
 
 def label_sets(asked: Asked) -> Answers:
-    names = matched(asked.labels, asked.dataset.labels)
+    names = _labels(asked, list)
     logits = names.ordered(np.stack(asked.logits())).astype(np.float64)
     shares = (1 + np.tanh(logits / 2)) / 2  # the sigmoid, which no logit is too large for
     said = (shares > 0.5).astype(np.int64)
@@ -190,7 +199,7 @@ def choices(asked: Asked) -> Answers:
 
 
 def tags(asked: Asked) -> Answers:
-    names = matched(asked.labels, asked.dataset.labels)
+    names = _labels(asked, list)
     nothing = "O" if all(map(is_entity_tag, names.names)) else ""  # of words without a piece
     said: list[list[str]] = [[nothing] * len(one.texts) for one in asked.dataset.examples]
     scores = [0.0] * len(said)

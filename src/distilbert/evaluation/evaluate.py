@@ -41,8 +41,9 @@ def evaluate(
         tokenizer: The one that belongs to it.
         dataset: Labelled examples.
         metrics: Names of metrics, what tells most first; None: those usual for such data.
-        max_length: Most tokens of a row; None: as many as the model reads (384 for questions).
-        stride: How many tokens the windows of a long context share.
+        max_length: Most tokens of a row, and no more than the model reads; None: that many (384 for
+            questions).
+        stride: How many tokens the windows of a context, or of a long text with tags, share.
         token_budget: Most tokens that go through the model at once.
         outside: For classes: the name of the class of what belongs to no other. Of a model that
             lacks it, texts whose best class has a share below `threshold` are taken for it.
@@ -61,14 +62,14 @@ def evaluate(
         find_metric(name, dataset.kind)
     session = Session(model, tokenizer, token_budget=token_budget or TOKEN_BUDGET)
     limit = min(session.config.max_position_embeddings, tokenizer.model_max_length)
-    if dataset.kind == "spans":
-        limit = min(limit, WINDOW)
+    usual = WINDOW if dataset.kind == "spans" else limit
+    length = min(limit, usual if max_length is None else max_length)
     if no_answer is None:
         no_answer = dataset.kind == "spans" and any(not one.label for one in dataset.examples)
     asked = Asked(
         session,
         dataset,
-        features(dataset, tokenizer, max_length=max_length or limit, stride=stride),
+        features(dataset, tokenizer, max_length=length, stride=stride),
         outside,
         threshold,
         no_answer,

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +31,18 @@ class Matched:
         return every[..., [-1 if column is None else column for column in self.columns]]
 
 
-def matched(model: Sequence[str], data: Sequence[str], *, outside: str | None = None) -> Matched:
+def matched(
+    model: Sequence[str],
+    data: Sequence[str],
+    *,
+    outside: str | None = None,
+    where: Mapping[str, str] | None = None,
+) -> Matched:
     """How the labels of a model and of data belong together.
 
     Names that differ in case alone are the same, unless two of the model's are. Labels of the model
     that nobody named (LABEL_0, …) are taken by number, with a warning. outside: The data's label
-    that a model need not have.
+    that a model need not have. where: Where in the data a label stands.
 
     Raises InputError, with both lists, if the data have labels that the model does not know.
     """
@@ -52,7 +58,8 @@ def matched(model: Sequence[str], data: Sequence[str], *, outside: str | None = 
     ]
     if unknown:
         raise InputError(
-            f"the model's labels are not those of the data: it does not know {_listed(unknown)}; "
+            f"the model's labels are not those of the data: it does not know {_listed(unknown)}"
+            f"{_where(unknown, where or {})}; "
             f"it knows {_listed(model)}; the data have {_listed(data)}; take a model that was "
             "trained on these labels, or give its config's id2label the names that the data have"
         )
@@ -89,6 +96,11 @@ def _alike(model: Sequence[str], data: Sequence[str]) -> dict[str, str]:
         for name in data
         if name not in model and name.casefold() in folded and other[name.casefold()] == 1
     }
+
+
+def _where(names: Sequence[str], places: Mapping[str, str]) -> str:
+    found = [places[name] for name in names if name in places]
+    return f" ({found[0]})" if found else ""
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:

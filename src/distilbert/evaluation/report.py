@@ -100,19 +100,16 @@ class Report:
 
         Raises InputError unless there is one label of each text or word.
         """
+        check_confusion(self.kind)
         pairs: Iterable[tuple[str, str]]
         if self.kind == "classification":
             pairs = [(one.label, one.predicted) for one in self.predictions]
-        elif self.kind == "tags":
+        else:
             pairs = [
                 pair
                 for one in self.predictions
                 for pair in zip(one.label, one.predicted, strict=True)
             ]
-        else:
-            raise InputError(
-                f"{self.kind} has no confusion matrix; classification and tags have one"
-            )
         number = {name: at for at, name in enumerate(self.labels)}
         counts = np.zeros((len(number), len(number)), np.int64)
         for right, said in pairs:
@@ -145,6 +142,12 @@ class Report:
                 record = _record(one, shown)
                 writer.write(_flat(record, shown.joined) if flat else record)
             writer.flush()
+
+
+def check_confusion(kind: str) -> None:
+    """Raise InputError unless data of this kind have one label of each text or word."""
+    if kind not in ("classification", "tags"):
+        raise InputError(f"{kind} data have no confusion matrix; classification and tags have one")
 
 
 def _form(shown: Shown, predictions: list[Prediction]) -> Form:

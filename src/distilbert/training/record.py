@@ -5,7 +5,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -18,7 +18,6 @@ from torch import nn
 
 from distilbert import __version__
 from distilbert.data.examples import Dataset
-from distilbert.data.reading import STANDARD_INPUT
 from distilbert.errors import FileError
 from distilbert.files.atomic import make_folder, write_text
 from distilbert.training import processes
@@ -27,7 +26,7 @@ from distilbert.training.events import End
 from distilbert.training.metrics_file import METRICS, read_metrics
 from distilbert.training.recipe import Recipe
 
-RECORD = "run.json"
+NAME = "run.json"
 Record = dict[str, Any]
 _LIBRARIES = ("torch", "tokenizers", "numpy")
 _SAMPLE = 16  # values of a parameter that its hash looks at
@@ -36,32 +35,30 @@ _SAMPLE = 16  # values of a parameter that its hash looks at
 def run_record(
     *,
     arguments: Mapping[str, Any],
-    name: str,
-    model: Any,
+    model: tuple[str, Any],
     tokenizer: Any,
     datasets: Mapping[str, Dataset],
-    files: Mapping[str, Iterable[str | os.PathLike[str]]],
     recipe: Recipe,
     batches: Batches,
     objective: Any,
 ) -> Record:
     """What a run is made of, as JSON. Call it before the first update: it looks at the weights.
 
-    arguments: Those of the command, as given. name, model: What was loaded, and what came of it.
-    datasets, files: Of each part, such as "train", the examples and the files they are from.
+    arguments: Those of the command, as given. model: Its name, as given, and what was loaded.
+    datasets: By what each is for, such as "train". Their files are those where examples stand.
 
     Raises FileError if a file cannot be read.
     """
     return {
         "arguments": plain(arguments),
-        "model": _of_model(name, model),
+        "model": _of_model(*model),
         "tokenizer": _of_tokenizer(tokenizer),
         "data": {
             part: {
                 "kind": data.kind,
                 "examples": len(data.examples),
                 "labels": len(data.labels),
-                "files": [_of_file(Path(file)) for file in files.get(part, ())],
+                "files": [_of_file(file) for file in files_of(data)],
             }
             for part, data in datasets.items()
         },
@@ -82,7 +79,7 @@ def run_record(
             "processor": platform.machine(),
             "threads": torch.get_num_threads(),
             "processes": processes.count(),
-            "device": _device(model),
+            "device": _device(model[1]),
         },
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
@@ -92,12 +89,12 @@ def write(folder: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
     """Writes the record to run.json in a folder, whole or not at all. Raises FileError."""
     make_folder(Path(folder))
     text = json.dumps(plain(record), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(Path(folder) / RECORD, text + "\n")
+    write_text(Path(folder) / NAME, text + "\n")
 
 
 def read(folder: str | os.PathLike[str]) -> Record:
     """The record of the run in a folder. Raises FileError if there is none, or no whole one."""
-    path = Path(folder) / RECORD
+    path = Path(folder) / NAME
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -119,12 +116,12 @@ def finish(folder: str | os.PathLike[str], end: End, scores: Mapping[str, float]
     best = None
     if end.best is not None:
         best = {"step": end.best.step, "epoch": end.best.epoch, "scores": end.best.scores}
+    record["scores"] = plain(scores)
     record["end"] = plain(
         {
             "steps": end.step,
             "stopped_early": end.stopped,
             "best": best,
-            "scores": scores,
             "seconds": _seconds(Path(folder) / METRICS),
         }
     )
@@ -199,10 +196,23 @@ def _of_masking(masking: Any) -> Record:
     return {name: getattr(masking, name) for name in ("share", "random", "keep", "seed")}
 
 
+def files_of(data: Dataset) -> list[Path]:
+    """The files where examples stand, in the order of these; none for standard input."""
+    found: dict[str, None] = {}
+    last = ""
+    for example in data.examples:
+        if last and example.where.startswith(f"{last}, "):
+            continue
+        name = example.where.rpartition(", ")[0]  # such as "dev.tsv, line 3"
+        while name and not Path(name).is_file():
+            name = name.rpartition(", ")[0]
+        if name:
+            last = name
+            found[name] = None
+    return [Path(name) for name in found]
+
+
 def _of_file(path: Path) -> Record:
-    """Name, bytes and hash; of standard input, which is gone, and folders the name alone."""
-    if path == STANDARD_INPUT or path.is_dir():
-        return {"path": str(path), "bytes": None, "blake2b": None}
     found, size = hashlib.blake2b(digest_size=32), 0
     try:
         with path.open("rb") as file:
@@ -211,7 +221,7 @@ def _of_file(path: Path) -> Record:
                 size += len(piece)
     except OSError as error:
         raise FileError(
-            f"cannot read {str(path)!r} again, to say in {RECORD} what was trained on: "
+            f"cannot read {str(path)!r} again, to say in {NAME} what was trained on: "
             f"{error.strerror or error}; leave it where it is while it is used"
         ) from error
     return {"path": str(path), "bytes": size, "blake2b": found.hexdigest()}

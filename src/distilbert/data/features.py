@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from distilbert.data.examples import Dataset, Example, Feature
+from distilbert.data.kinds import KINDS
 from distilbert.errors import InputError
 from distilbert.text.face import TokenizerBase
 from distilbert.text.pieces import Pieces
@@ -69,7 +70,7 @@ def features(
     document. stride: The tokens that neighbouring windows share, at most half of a window.
     max_query: The tokens of a question that are kept, at most half of a row.
 
-    Raises InputError if a length cannot work.
+    Raises InputError if a length cannot work, or for a label that is not among the data's names.
     """
     if dataset.kind not in _MAKERS:
         raise InputError(f"there is no kind {dataset.kind!r}; allowed: {', '.join(_MAKERS)}")
@@ -80,6 +81,7 @@ def features(
         _whole("max_query", max_query, 1),
         {name: id for id, name in enumerate(dataset.labels)},
     )
+    _check_labels(dataset)
     make, found = _MAKERS[dataset.kind], list[Feature]()
     for start in range(0, len(dataset.examples), CHUNK):
         found += make(reader, dataset.examples[start : start + CHUNK], start)
@@ -220,6 +222,18 @@ _MAKERS: dict[str, Callable[[_Reader, Sequence[Example], int], Iterator[Feature]
     "spans": _of_spans,
     "words": _of_documents,
 }
+
+
+def _check_labels(dataset: Dataset) -> None:
+    names, known = KINDS[dataset.kind].names, set(dataset.labels)
+    if names is None:
+        return
+    for example in dataset.examples:
+        if example.label is not None and not known.issuperset(names(example.label)):
+            raise InputError(
+                f"{example.where}: the label {example.label!r:.80} is not of this data's labels, "
+                f"{', '.join(map(repr, dataset.labels[:8]))}; add what is missing to labels"
+            )
 
 
 def _length(given: int | None, tokenizer: TokenizerBase, usual: int) -> int:

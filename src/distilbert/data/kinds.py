@@ -49,8 +49,12 @@ def number(value: Any) -> float | None:
     """The number that a value is or spells, None for what is none or not finite."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value) else None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number that no float holds
+        return None
 
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*", re.ASCII)
@@ -87,6 +91,8 @@ def _document(row: Raw, columns: Columns) -> Texts:
 def _name(value: Any, texts: Texts = (), columns: Columns | None = None) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as whole numbers become where some are missing
     name = str(value) if isinstance(value, int | float) else value
     if not isinstance(name, str) or not name.strip():
         given = "an empty text" if isinstance(name, str) else kind_of(name)

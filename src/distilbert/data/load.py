@@ -1,9 +1,9 @@
 """Examples from files of one's own: tables with named columns, CoNLL, SQuAD and plain text."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from distilbert.data.examples import Dataset, Example
 from distilbert.data.forms import (
@@ -68,6 +68,10 @@ def load(
     if form is not None and form not in FORMS.values():
         allowed = ", ".join(dict.fromkeys(FORMS.values()))
         raise InputError(f"there is no form {form!r} of files; allowed: {allowed}")
+    if not separator:
+        raise InputError("separator is empty; give what stands between labels, such as ','")
+    if file.is_dir():
+        raise FileError(f"{str(file)!r} is a folder, where a file is needed; name one in it")
     form = form or form_of(file, FORMS, "say what it is with form= or --format")
     given = _given(text, choices)
     named = bool(given[0] or given[1] or label or id)
@@ -89,11 +93,7 @@ def load(
     if not read:
         raise _empty(file)
     columns = chooser.columns
-    kind = chooser.kind or (
-        _kind_by_labels(row.values[columns.label] for row in read)
-        if columns.label
-        else "classification"
-    )
+    kind = chooser.kind or _kind_by_labels(read, columns)
     return build(read, KINDS[kind], columns, labels, file)
 
 
@@ -139,7 +139,7 @@ def check_labels(labels: Sequence[str], kind: Kind) -> tuple[str, ...]:
 def sorted_labels(names: Iterable[str]) -> tuple[str, ...]:
     """In the order of the alphabet; of numbers where all are whole ones."""
     found = sorted(names)
-    whole = all(name.lstrip("-").isascii() and name.lstrip("-").isdigit() for name in found)
+    whole = all(re.fullmatch(r"-?[0-9]{1,18}", name) for name in found)
     return tuple(sorted(found, key=int) if whole else found)
 
 
@@ -183,13 +183,18 @@ def _labelled(columns: Columns, labelled: bool) -> Columns:
     return columns if labelled else replace(columns, label=None)
 
 
-def _kind_by_labels(values: Iterable[Any]) -> str:
-    found = list(values)
-    if found and all(isinstance(value, list | tuple) for value in found):
+def _kind_by_labels(rows: Sequence[Row], columns: Columns) -> str:
+    """What values say of the kind of problem, where the names of columns do not."""
+    if columns.label is None:
+        return "classification"
+    if all(isinstance(row.values[columns.text[0]], list | tuple) for row in rows):
+        return "tags"
+    values = [row.values[columns.label] for row in rows]
+    if all(isinstance(value, list | tuple) for value in values):
         return "multi_label"
-    if found and all(number(value) is not None for value in found):
-        fractions = (isinstance(v, float) or (isinstance(v, str) and "." in v) for v in found)
-        return "regression" if any(fractions) else "classification"
+    numbers = [number(value) for value in values]
+    if None not in numbers and any(found % 1 for found in numbers if found is not None):
+        return "regression"
     return "classification"
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distilbert import DistilBertError, FileError, InputError
+from distilbert import DistilBertError, FileError, InputError, processes
 from distilbert.adapters import DynamicAdapterFusionConfig
 from distilbert.data.kinds import KINDS
-from distilbert.training import Begin, End, Evaluation, Recipe, Step, checkpoint, fit, processes
+from distilbert.training import Begin, End, Evaluation, Recipe, Step, checkpoint, fit
 from problems import PLAIN, batches_of, model_for, weights
 
 FAST = Recipe(epochs=4, learning_rate=5e-3, warmup=0.1)

@@ -19,8 +19,9 @@ from distilbert.cli.search import search
 from distilbert.cli.tag import tag
 from distilbert.cli.terminal import warn
 from distilbert.cli.tokenize import tokenize
+from distilbert.cli.train import train
 
-COMMANDS = (embed, search, classify, tag, answer, fill, tokenize, info)
+COMMANDS = (embed, search, classify, tag, answer, fill, tokenize, info, train)
 
 
 class Commands(TyperGroup):

@@ -4,47 +4,33 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from distilbert.cli import data, options
+from distilbert.cli import data, options, recipe
+from distilbert.cli.recipe import option
 from distilbert.errors import InputError
 
 FULL_RATE, ADAPTER_RATE = 5e-5, 1e-4  # which suit most data; the second is AdapterHub's advice
-METHOD, RECIPE, RUN = "What is trained", "Recipe", "The run"
-
-
-class Schedule(str, Enum):
-    """How the learning rate changes."""
-
-    LINEAR = "linear"
-    COSINE = "cosine"
-    CONSTANT = "constant"
-    WSD = "wsd"
-
-
-def _option(*names: str, help: str, panel: str, default: Any = False, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=default, **more)
+METHOD = "What is trained"
 
 
 def train(
     out: Annotated[
         Path,
-        _option(
+        option(
             "--out",
             "-o",
             metavar="DIR",
             help="The folder of the run: what was trained, run.json, metrics, curves, a card.",
-            panel=RUN,
+            panel=recipe.RUN,
         ),
     ],
     task: data.TaskOption = None,
     path: Annotated[
         Path | None,
-        _option("--data", "-d", metavar="PATH", help="The folder of the task.", panel=data.DATA),
+        option("--data", "-d", metavar="PATH", help="The folder of the task.", panel=data.DATA),
     ] = None,
     train_file: Annotated[
         Path | None,
-        _option(
+        option(
             "--train",
             metavar="FILE",
             help="A file of your own: .csv, .tsv, .jsonl, .json, .conll, .txt (these also with "
@@ -54,7 +40,7 @@ def train(
     ] = None,
     dev_file: Annotated[
         Path | None,
-        _option(
+        option(
             "--dev",
             metavar="FILE",
             help="A file like it, to evaluate on and keep the best weights by.",
@@ -69,9 +55,21 @@ def train(
     word: data.WordOption = 0,
     tag: data.TagOption = -1,
     form: data.FormOption = None,
+    hold_out: Annotated[
+        float,
+        option(
+            "--hold-out",
+            metavar="SHARE",
+            help="Where there are no dev data: keep this share of the training data for that.",
+            panel=data.DATA,
+            default=True,
+            min=0,
+            max=0.9,
+        ),
+    ] = 0.0,
     examples: Annotated[
         int | None,
-        _option(
+        option(
             "--examples",
             metavar="N",
             help="Train on the first N examples alone.",
@@ -82,7 +80,7 @@ def train(
     ] = None,
     max_length: Annotated[
         int | None,
-        _option(
+        option(
             "--max-length",
             metavar="N",
             help="Most tokens of a row.",
@@ -93,7 +91,7 @@ def train(
     ] = None,
     stride: Annotated[
         int,
-        _option(
+        option(
             "--stride",
             metavar="N",
             help="Tokens that windows of a long context share.",
@@ -104,7 +102,7 @@ def train(
     ] = 128,
     masked: Annotated[
         float,
-        _option(
+        option(
             "--masked",
             metavar="SHARE",
             help="Of plain text, the share of tokens to guess.",
@@ -114,7 +112,7 @@ def train(
     ] = 0.15,
     model: Annotated[
         str,
-        _option(
+        option(
             "--model",
             "-m",
             metavar="NAME",
@@ -123,10 +121,10 @@ def train(
             default=True,
         ),
     ] = "minilm",
-    full: Annotated[bool, _option("--full", help="Train the whole model.", panel=METHOD)] = False,
+    full: Annotated[bool, option("--full", help="Train the whole model.", panel=METHOD)] = False,
     adapter: Annotated[
         str | None,
-        _option(
+        option(
             "--adapter",
             metavar="CONFIG",
             help='Train an adapter and a head: "seq_bn", "double_seq_bn[reduction_factor=8]", '
@@ -137,7 +135,7 @@ def train(
     ] = None,
     lora: Annotated[
         str | None,
-        _option(
+        option(
             "--lora",
             metavar="SETTINGS",
             help='Train a LoRA: "r=8,alpha=16".',
@@ -146,7 +144,7 @@ def train(
     ] = None,
     fuse: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--fuse",
             metavar="FOLDER",
             help="A trained adapter; of several an AdapterFusion is trained.",
@@ -155,7 +153,7 @@ def train(
     ] = None,
     name: Annotated[
         str | None,
-        _option(
+        option(
             "--name",
             metavar="NAME",
             help="What the adapter is called.",
@@ -163,240 +161,50 @@ def train(
             default="the task, or the file's name",
         ),
     ] = None,
-    epochs: Annotated[
-        float,
-        _option(
-            "--epochs",
-            metavar="N",
-            help="How often the data is seen.",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = 3.0,
-    steps: Annotated[
-        int | None,
-        _option("--steps", metavar="N", help="Updates, instead.", panel=RECIPE, min=1),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        _option(
-            "--learning-rate",
-            "--lr",
-            metavar="RATE",
-            help="The highest.",
-            panel=RECIPE,
-            default="1e-4 for adapters, 5e-5 for whole models",
-        ),
-    ] = None,
-    schedule: Annotated[
-        Schedule,
-        _option(
-            "--schedule",
-            help="How the learning rate changes: falls in a line or along a cosine, stays, or "
-            "stays and falls at the end (wsd).",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = Schedule.LINEAR,
-    warmup: Annotated[
-        float,
-        _option(
-            "--warmup",
-            metavar="N",
-            help="Updates in which it rises; below 1 a share of all.",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = 0.06,
-    decay: Annotated[
-        float,
-        _option(
-            "--decay",
-            metavar="N",
-            help="Updates in which wsd falls; below 1 a share of all.",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = 0.1,
-    batch_size: Annotated[
-        int,
-        _option(
-            "--batch-size",
-            metavar="N",
-            help="Examples of an update; 0 for as many as --token-budget holds.",
-            panel=RECIPE,
-            default=True,
-            min=0,
-        ),
-    ] = 32,
-    token_budget: Annotated[
-        int,
-        _option(
-            "--token-budget",
-            metavar="N",
-            help="Most tokens that go through the model at once; a batch that has more is cut.",
-            panel=RECIPE,
-            default=True,
-            min=1,
-        ),
-    ] = 8192,
-    accumulate: Annotated[
-        int,
-        _option(
-            "--accumulate",
-            metavar="N",
-            help="Batches of an update.",
-            panel=RECIPE,
-            default=True,
-            min=1,
-        ),
-    ] = 1,
-    weight_decay: Annotated[
-        float,
-        _option(
-            "--weight-decay",
-            metavar="RATE",
-            help="Of matrices; never of biases and norms.",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = 0.01,
-    clip: Annotated[
-        float,
-        _option(
-            "--clip",
-            metavar="NORM",
-            help="The longest gradient; 0 does not clip.",
-            panel=RECIPE,
-            default=True,
-            min=0,
-        ),
-    ] = 1.0,
-    label_smoothing: Annotated[
-        float,
-        _option(
-            "--label-smoothing",
-            metavar="SHARE",
-            help="How much of a class is spread over all.",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = 0.0,
-    class_weights: Annotated[
-        list[str] | None,
-        _option(
-            "--class-weights",
-            metavar="LABEL=WEIGHT",
-            help='How much a class counts; or "balanced", so that rare ones count as common ones.',
-            panel=RECIPE,
-        ),
-    ] = None,
-    adapter_drop: Annotated[
-        int,
-        _option(
-            "--adapter-drop",
-            metavar="N",
-            help="Leave out the adapters of up to N first layers, another number in each batch.",
-            panel=RECIPE,
-            default=True,
-            min=0,
-        ),
-    ] = 0,
-    precision: Annotated[
-        options.Precision,
-        _option(
-            "--precision",
-            help="What products are rounded to; weights stay float32.",
-            panel=RECIPE,
-            default=True,
-        ),
-    ] = options.Precision.FLOAT32,
-    gradient_checkpointing: Annotated[
-        bool,
-        _option(
-            "--gradient-checkpointing",
-            help="Compute each block again in the backward pass: less memory, more time.",
-            panel=RECIPE,
-        ),
-    ] = False,
-    seed: Annotated[
-        int,
-        _option(
-            "--seed",
-            metavar="N",
-            help="Of new weights, the order of the data, dropout and masks.",
-            panel=RECIPE,
-            default=True,
-            min=0,
-        ),
-    ] = 42,
-    evaluate_every: Annotated[
-        int | None,
-        _option(
-            "--evaluate-every",
-            metavar="N",
-            help="Updates between evaluations.",
-            panel=RUN,
-            default="each epoch",
-            min=1,
-        ),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        _option(
-            "--metric",
-            metavar="NAME",
-            help="The score that says which weights are best.",
-            panel=RUN,
-            default="the task's first",
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        _option(
-            "--patience",
-            metavar="N",
-            help="Stop after N evaluations without a better score.",
-            panel=RUN,
-            min=1,
-        ),
-    ] = None,
-    last: Annotated[
-        bool, _option("--last", help="Keep the last weights, not the best.", panel=RUN)
-    ] = False,
-    checkpoint_every: Annotated[
-        int | None,
-        _option(
-            "--checkpoint-every",
-            metavar="N",
-            help="Updates between checkpoints.",
-            panel=RUN,
-            default="each evaluation",
-            min=1,
-        ),
-    ] = None,
+    epochs: recipe.EpochsOption = 3.0,
+    steps: recipe.StepsOption = None,
+    learning_rate: recipe.LearningRateOption = None,
+    schedule: recipe.ScheduleOption = recipe.Schedule.LINEAR,
+    warmup: recipe.WarmupOption = 0.06,
+    decay: recipe.DecayOption = 0.1,
+    batch_size: recipe.BatchSizeOption = 32,
+    token_budget: recipe.TokenBudgetOption = 8192,
+    accumulate: recipe.AccumulateOption = 1,
+    weight_decay: recipe.WeightDecayOption = 0.01,
+    clip: recipe.ClipOption = 1.0,
+    label_smoothing: recipe.LabelSmoothingOption = 0.0,
+    class_weights: recipe.ClassWeightsOption = None,
+    adapter_drop: recipe.AdapterDropOption = 0,
+    precision: recipe.PrecisionOption = options.Precision.FLOAT32,
+    gradient_checkpointing: recipe.GradientCheckpointingOption = False,
+    seed: recipe.SeedOption = 42,
+    evaluate_every: recipe.EvaluateEveryOption = None,
+    metric: recipe.MetricOption = None,
+    patience: recipe.PatienceOption = None,
+    last: recipe.LastOption = False,
+    checkpoint_every: recipe.CheckpointEveryOption = None,
     resume: Annotated[
-        bool, _option("--resume", help="Go on with the run in --out.", panel=RUN)
+        bool, option("--resume", help="Go on with the run in --out.", panel=recipe.RUN)
     ] = False,
     seeds: Annotated[
         int,
-        _option(
+        option(
             "--seeds",
             metavar="N",
             help="Train with N seeds, each in a folder below --out, and tell the median.",
-            panel=RUN,
+            panel=recipe.RUN,
             default=True,
             min=1,
         ),
     ] = 1,
     sweep: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--sweep",
             metavar="NAME=V,V,…",
             help="Train with each of these values of a setting (learning_rate=1e-4,3e-4); several "
             "times for all combinations. A semicolon separates values that hold commas.",
-            panel=RUN,
+            panel=recipe.RUN,
         ),
     ] = None,
     threads: options.ThreadsOption = None,
@@ -433,6 +241,7 @@ def train(
                 "tag": tag,
                 "form": form,
             },
+            hold_out=hold_out,
             examples=examples,
             settings={
                 "model": model,

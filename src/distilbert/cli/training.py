@@ -31,6 +31,7 @@ class Asked:
     train: Path | None
     dev: Path | None
     columns: Mapping[str, Any]
+    hold_out: float
     examples: int | None
     settings: Mapping[str, Any]
     name: str | None
@@ -94,9 +95,15 @@ def _check(asked: Asked) -> None:
 
 
 def _tuning(asked: Asked) -> Tuning:
+    from distilbert.data.examples import hold_out
     from distilbert.training.recipe import Recipe
 
     train, dev, more = _task(asked) if asked.task else _files(asked)
+    if asked.hold_out:
+        if dev:
+            raise InputError(f"--hold-out is for data without a dev part; here is {', '.join(dev)}")
+        train, held = hold_out(train, asked.hold_out, seed=asked.recipe["seed"])
+        dev = {"held_out": held}
     if asked.examples is not None:
         train = replace(train, examples=train.examples[: asked.examples])
     named = asked.name or asked.task or _stem(asked.train)
@@ -111,15 +118,17 @@ def _tuning(asked: Asked) -> Tuning:
 
 
 def _task(asked: Asked) -> tuple[Dataset, dict[str, Dataset], dict[str, Any]]:
-    from distilbert.data.layouts import read
+    from distilbert.data.layouts import read, splits
     from distilbert.evaluation.tasks import find_task
 
     task = find_task(asked.task or "")
     assert asked.data is not None
     train = read(task.layout, asked.data, "train")
+    there = splits(task.layout, asked.data) if asked.data.is_dir() else ()
     dev = {
         split: read(task.layout, asked.data, split, labels=train.labels)
         for split in task.splits("dev")
+        if split in there
     }
     return train, dev, {"metrics": task.metrics, "evaluation": task.options}
 
@@ -142,8 +151,9 @@ def _run(asked: Asked, tuning: Tuning, out: Path) -> dict[str, float]:
     """One run in its folder, or the scores of one that is over."""
     import torch
 
+    from distilbert import processes
     from distilbert.cli.progress import Progress
-    from distilbert.training import folder, processes
+    from distilbert.training import folder
 
     if asked.resume and (scores := folder.finished(out)) is not None:
         note(f"the run in {out} is finished")

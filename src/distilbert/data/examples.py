@@ -1,7 +1,10 @@
 """What a data set holds: examples of one kind of problem, each knowing where it stands."""
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+from distilbert.errors import InputError
 
 
 class Answer(NamedTuple):
@@ -74,3 +77,23 @@ class Feature:
     @property
     def tokens(self) -> int:
         return sum(map(len, self.rows))
+
+
+def hold_out(data: Dataset, share: float, *, seed: int = 42) -> tuple[Dataset, Dataset]:
+    """The data without a random share of the examples, and that share, both in their order.
+
+    Raises InputError if one of them would be empty.
+    """
+    count = len(data.examples)
+    held = round(share * count)
+    if not 0 < held < count:
+        raise InputError(
+            f"a share of {share} of {count} examples holds out {held}; allowed: at least 1, and "
+            "not all"
+        )
+    chosen = frozenset(random.Random(seed).sample(range(count), held))
+    parts: tuple[list[Example], list[Example]] = ([], [])
+    for number, example in enumerate(data.examples):
+        parts[number in chosen].append(example)
+    rest, kept = (replace(data, examples=tuple(part)) for part in parts)
+    return rest, kept

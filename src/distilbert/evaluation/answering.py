@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distilbert import processes
 from distilbert.data.examples import Dataset, Feature
 from distilbert.data.masking import IGNORED, Masking
 from distilbert.engine.session import Session
@@ -66,7 +67,9 @@ class Asked:
             if self.progress is not None:
                 self.progress(finished / total)
 
-        found = [logits.numpy() for logits in self.session.logits(rows, progress=tell)]
+        own = list(processes.share(rows))  # every process answers a part of them
+        said = self.session.logits(own, progress=tell) if own else []
+        found = processes.gathered(logits.numpy() for logits in said)
         if not all(np.isfinite(logits.sum(dtype=np.float64)) for logits in found):
             raise DistilBertError(
                 "an answer is not a finite number, so the model's weights are damaged, or too "

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from distilbert import processes
 from distilbert.errors import DistilBertError, InputError
 from distilbert.model.pretrained import DistilBertPreTrainedModel
-from distilbert.training import checkpoint, processes
+from distilbert.training import checkpoint
 from distilbert.training.batches import Batch, Batches
 from distilbert.training.checkpoint import State
 from distilbert.training.events import Begin, End, Evaluation, Event, Observer, Step

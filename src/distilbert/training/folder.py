@@ -5,8 +5,9 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from distilbert import processes
 from distilbert.errors import InputError
-from distilbert.training import curves, processes, record, tensorboard
+from distilbert.training import curves, record, tensorboard
 from distilbert.training.card import write_card
 from distilbert.training.events import Observer
 from distilbert.training.metrics_file import MetricsFile

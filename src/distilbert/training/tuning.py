@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from distilbert import processes
 from distilbert.data.examples import Dataset, Example
 from distilbert.data.features import features
 from distilbert.data.kinds import KINDS
@@ -20,7 +21,6 @@ from distilbert.evaluation.metrics import find_metric, usual_metrics
 from distilbert.evaluation.report import Report
 from distilbert.model import for_tasks
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training import processes
 from distilbert.training.batches import Batches
 from distilbert.training.events import End, Observer
 from distilbert.training.fit import fit
@@ -75,6 +75,11 @@ class Tuning:
             raise InputError("give an adapter to train, or adapters to fuse, not both")
         if len(self.fuse) == 1:
             raise InputError("a fusion is of several adapters, and one is given; give another")
+        if self.train.kind == "classification" and len(self.train.labels) < 2:
+            raise InputError(
+                f"all training data are of one class, {self.train.labels}: there is nothing to "
+                "tell apart; give data of several, or all labels that there may be"
+            )
         for name, dev in self.dev.items():
             if dev.kind != self.train.kind:
                 raise InputError(

@@ -33,62 +33,56 @@ def draw(labels: Sequence[str], counts: NDArray[np.int64], path: Path) -> None:
     library = _matplotlib()
     number = len(labels)
     many = number > _FEW
-    names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in labels]
-    cell = 0.22 if many else 0.75  # inches
-    margin = 0.085 * max(map(len, names)) + 0.9
-    side = max(cell * number, 2.2)
+    short = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in labels]
+    names = [name.replace("$", r"\$") for name in short]  # or it would begin a formula
+    side = max((0.22 if many else 0.75) * number, 2.2)  # inches
+    margin = 0.085 * max(map(len, short)) + 0.9
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with library.rc_context({"font.size": 6.5 if many else 10, "svg.hashsalt": "distilbert"}):
+    with library.rc_context({"font.size": 6.5 if many else 10}):
         figure = library.figure.Figure(figsize=(side + margin + 0.9, side + margin), dpi=150)
         axes = figure.subplots()
-        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_xticks(
-            range(number),
-            names,
-            rotation=90 if many else 45,
-            ha="center" if many else "right",
-            rotation_mode="default" if many else "anchor",
+        image = axes.imshow(
+            shares,
+            cmap="Blues",
+            # a class of many is mistaken for each other one seldom, which should be seen
+            norm=library.colors.PowerNorm(0.5 if many else 1, vmin=0, vmax=1),
+            interpolation="nearest",
         )
+        if many:
+            axes.set_xticks(range(number), names, rotation=90)
+        else:
+            axes.set_xticks(range(number), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(number), names)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("label")
-        axes.tick_params(length=0)
         axes.set_xticks(np.arange(number + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(number + 1) - 0.5, minor=True)
+        axes.tick_params(which="both", length=0)
         axes.grid(which="minor", color="#e4e4e4", linewidth=0.4)
-        axes.tick_params(which="minor", length=0)
-        _write_counts(axes, counts, shares, many)
-        figure.colorbar(
-            image,
-            ax=axes,
-            fraction=0.8 / (side + 4),
-            pad=0.3 / side,
-            shrink=min(1.0, 5 / side),
-            label="share of the label",
-        )
-        right = int(np.trace(counts))
-        axes.set_title(f"{right:,} of {int(counts.sum()):,} right")
+        axes.set(xlabel="predicted", ylabel="label")
+        axes.set_title(f"{int(np.trace(counts)):,} of {int(counts.sum()):,} right")
+        _write_counts(axes, counts, image.norm(shares), many)
+        bar = {"fraction": 0.8 / (side + 4), "pad": 0.15 / side, "shrink": min(1.0, 5 / side)}
+        figure.colorbar(image, ax=axes, label="share of the label", **bar)
         with writing(os.path.realpath(path)) as temporary:
             figure.savefig(temporary, format=path.suffix.lower()[1:], bbox_inches="tight")
 
 
-def _write_counts(axes: Any, counts: NDArray[np.int64], shares: NDArray[Any], many: bool) -> None:
-    places = np.argwhere(counts > 0) if many else np.argwhere(counts >= 0)
-    for row, column in places:
+def _write_counts(axes: Any, counts: NDArray[np.int64], shades: Any, many: bool) -> None:
+    for row, column in np.argwhere(counts > 0 if many else counts >= 0):
         axes.text(
             column,
             row,
             str(counts[row, column]) if many else f"{counts[row, column]:,}",
             ha="center",
             va="center",
-            fontsize=4 if many else 9,
-            color="white" if shares[row, column] > 0.55 else "#303030",
+            fontsize=5 if many else 9,
+            color="white" if shades[row, column] > 0.55 else "#303030",
         )
 
 
 def _matplotlib() -> Any:
     try:
         import matplotlib
+        import matplotlib.colors
         import matplotlib.figure
     except ImportError as error:
         raise InputError(

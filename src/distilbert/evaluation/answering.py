@@ -105,13 +105,19 @@ class Answers(NamedTuple):
 
 
 def classes(asked: Asked) -> Answers:
+    known = (*asked.dataset.labels, *asked.labels)
+    if asked.outside is not None and asked.outside not in known:
+        raise InputError(
+            f"outside is {asked.outside!r}, which is none of the labels: {', '.join(known)}"
+        )
     names = _labels(asked, lambda label: [label])
     shares = _softmax(names.ordered(np.stack(asked.logits())))  # (examples, names)
     number = {name: at for at, name in enumerate(names.names)}
     right = np.array([number[label] for label in asked.right])
     said = shares.argmax(axis=1)
     score = shares.max(axis=1)
-    outside, threshold = _outside(names, asked.outside), None
+    outside = None if asked.outside is None else names.names.index(asked.outside)
+    threshold = None
     if outside is not None and names.columns[outside] is None:
         threshold = asked.threshold
         if threshold is None:
@@ -137,14 +143,6 @@ def _labels(asked: Asked, of: Callable[[Any], Sequence[str]]) -> Matched:
         for name in of(example.label):
             where.setdefault(name, example.where)
     return matched(asked.labels, asked.dataset.labels, outside=asked.outside, where=where)
-
-
-def _outside(names: Matched, outside: str | None) -> int | None:
-    if outside is not None and outside not in names.names:
-        raise InputError(
-            f"outside is {outside!r}, which is none of the labels: {', '.join(names.names)}"
-        )
-    return None if outside is None else names.names.index(outside)
 
 
 def numbers(asked: Asked) -> Answers:

@@ -254,13 +254,20 @@ def _training(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"The run had {end['steps']:,} updates{took}{early}.")
     if end and end["best"]:
         lines.append(f"The best evaluation came after update {end['best']['step']:,}.")
-    batches = {name: record.get("batches", {}).get(name) for name in ("batch_size", "token_budget")}
-    objective = {
-        name: value for name, value in record.get("objective", {}).items() if name != "name"
-    }
-    settings = {**record.get("recipe", {}), **batches, **objective}
+    settings = _settings(record)
     rows = [(_mono(name), _value(value)) for name, value in settings.items() if value is not None]
     return [*lines, "", *_table(("setting", "value"), rows)]
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What decided the numbers, beside model and data."""
+    recipe, batches = dict(record.get("recipe", {})), record.get("batches", {})
+    if recipe.get("steps") is not None:
+        del recipe["epochs"]  # steps take its place
+    masking = {f"masking_{name}": value for name, value in (batches.get("masking") or {}).items()}
+    sizes = {name: batches.get(name) for name in ("batch_size", "token_budget")}
+    objective = {name: own for name, own in record.get("objective", {}).items() if name != "name"}
+    return {**recipe, **sizes, **masking, **objective}
 
 
 def _repeat(record: Mapping[str, Any]) -> list[str]:

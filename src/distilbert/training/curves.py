@@ -16,7 +16,7 @@ from distilbert.files.atomic import writing
 from distilbert.training.metrics_file import read_metrics
 
 CURVES = "curves.png"
-_SMOOTHED = 40  # a point of the bold curve is the mean of about 1 / _SMOOTHED of the updates
+_SMOOTHED = 40  # the bold curve is a mean of 1 / _SMOOTHED of the updates to each side
 _POINTS = 4000  # of a curve; more cannot be seen
 _INK, _GREY, _GRID = "#202020", "#808080", "#e4e4e4"
 _COLORS = ("#1f6fb4", "#d1495b", "#2a9d60", "#e08e1b", "#7b52ab", "#4d8f9c", "#9c6b4f", "#707070")
@@ -101,7 +101,7 @@ def smoothed(values: Curve, width: int) -> Curve:
 
 def _draw_loss(axes: Any, steps: Rows) -> None:
     number, loss = _column(steps, "step"), _column(steps, "loss")
-    width = len(steps) // _SMOOTHED // 2
+    width = len(steps) // _SMOOTHED
     some = slice(None, None, max(1, len(steps) // _POINTS))
     marker = "." if len(steps) == 1 else None
     label = f"mean of {2 * width + 1} updates" if width else "loss"

@@ -158,7 +158,7 @@ def train(
             metavar="NAME",
             help="What the adapter is called.",
             panel=METHOD,
-            default="the task, or the file's name",
+            default="the task, or the folder of the run",
         ),
     ] = None,
     epochs: recipe.EpochsOption = 3.0,

@@ -12,7 +12,7 @@ from distilbert.cli.data import DataKind, check_no_columns, read_own
 from distilbert.cli.scores import show
 from distilbert.cli.terminal import is_terminal, note, waiting
 from distilbert.data.examples import Dataset
-from distilbert.errors import InputError
+from distilbert.errors import AdapterError, InputError
 from distilbert.training.sweep import Row, Variant
 from distilbert.training.tuning import Tuning
 
@@ -43,29 +43,30 @@ class Asked:
 
 
 def run_all(asked: Asked) -> None:
-    """Runs what was asked for, and tells the scores."""
+    """Runs what was asked for, in every process that `torchrun` started, and tells the scores."""
     _check(asked)
     with waiting("reading"):
-        from distilbert.training import folder as runs
-        from distilbert.training import sweep
+        from distilbert import processes
+        from distilbert.training import folder, sweep
 
-        many = asked.seeds > 1 or asked.sweep
-        if not many:
-            runs.check(asked.out, resume=asked.resume)
         swept = dict(map(sweep.values, asked.sweep))
         tuning = _tuning(asked)
-        variants = [*sweep.variants(tuning, swept, asked.seeds)] if many else []
-        if many:
-            for variant in variants:
-                runs.check(asked.out / variant.name, resume=asked.resume)
-    if not many:
-        scores = _run(asked, tuning, asked.out)
-        _tell(scores, asked.out)
+        variants = [Variant({}, tuning)]
+        if swept or asked.seeds > 1:
+            variants = [*sweep.variants(tuning, swept, asked.seeds)]
+    with processes.joined(tuning.device):
+        for variant in variants:
+            folder.check(asked.out / variant.name, resume=asked.resume)
+        found = []
+        for number, variant in enumerate(variants, 1):
+            if variant.settings:
+                note(f"run {number} of {len(variants)}: {variant.name}")
+            found.append((variant, _run(asked, variant.tuning, asked.out / variant.name)))
+        if processes.number():
+            return
+    if not variants[0].settings:
+        _tell(found[0][1], asked.out)
         return
-    found = []
-    for number, variant in enumerate(variants, 1):
-        note(f"run {number} of {len(variants)}: {variant.name}")
-        found.append((variant, _run(asked, variant.tuning, asked.out / variant.name)))
     rows = sweep.table(found)
     _write_sweep(asked.out, found, rows)
     _tell_sweep(rows, asked.out)
@@ -106,7 +107,7 @@ def _tuning(asked: Asked) -> Tuning:
         dev = {"held_out": held}
     if asked.examples is not None:
         train = replace(train, examples=train.examples[: asked.examples])
-    named = asked.name or asked.task or _stem(asked.train)
+    named = asked.name or asked.task or _name(asked.out)
     return Tuning(
         train=train,
         dev=dev,
@@ -142,9 +143,15 @@ def _files(asked: Asked) -> tuple[Dataset, dict[str, Dataset], dict[str, Any]]:
     return train, {"dev": read_own(asked.dev, **columns, labels=train.labels)}, {}
 
 
-def _stem(path: Path | None) -> str:
-    """The name of a file as that of an adapter."""
-    return "adapter" if path is None else path.name.partition(".")[0] or "adapter"
+def _name(out: Path) -> str:
+    """That of the run's folder, as far as an adapter can have it."""
+    from distilbert.adapters.registry import check_name
+
+    name = out.resolve().name.replace(".", "-")
+    try:
+        return check_name(name)
+    except AdapterError:
+        return "adapter"
 
 
 def _run(asked: Asked, tuning: Tuning, out: Path) -> dict[str, float]:
@@ -160,18 +167,17 @@ def _run(asked: Asked, tuning: Tuning, out: Path) -> dict[str, float]:
         return scores
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    with processes.joined(tuning.device):
-        watching = Progress() if processes.number() == 0 else nullcontext()
-        with watching as progress:
-            tuned = folder.tune(
-                tuning,
-                out,
-                arguments=asked.arguments,
-                task=asked.task,
-                resume=asked.resume,
-                observers=[] if progress is None else [progress],
-            )
-        return tuned.scores
+    watching = Progress() if processes.number() == 0 else nullcontext()
+    with watching as progress:
+        tuned = folder.tune(
+            tuning,
+            out,
+            arguments=asked.arguments,
+            task=asked.task,
+            resume=asked.resume,
+            observers=[] if progress is None else [progress],
+        )
+    return tuned.scores
 
 
 def _write_sweep(out: Path, found: Sequence[tuple[Variant, Any]], rows: Sequence[Row]) -> None:

@@ -24,6 +24,8 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 def check(folder: Path, *, resume: bool) -> None:
     """Raises InputError if the folder holds something, and no run is to go on there."""
+    if processes.number():
+        return  # the first process, which may have begun to write, looks
     if not resume and folder.is_dir() and any(folder.iterdir()):
         raise InputError(
             f"{str(folder)!r} is not empty; give another folder, or go on with the run in it "
@@ -66,7 +68,7 @@ def tune(
         model=(tuning.model, run.model),
         tokenizer=run.tokenizer,
         datasets={"train": tuning.train, **tuning.dev},
-        recipe=tuning.recipe,
+        recipe=run.recipe,
         batches=run.batches,
         objective=run.objective,
     )

@@ -111,6 +111,9 @@ class Run:
     def __init__(self, tuning: Tuning) -> None:
         self.tuning = tuning
         data = tuning.train
+        self.recipe = tuning.recipe
+        if tuning.dev:  # before a model is loaded: there may be no such score
+            self.recipe = replace(tuning.recipe, lower_is_better=not self._higher())
         self.model = load(tuning)
         self.tokenizer = DistilBertTokenizerFast.from_pretrained(tuning.model)
         longest = self.model.config.max_position_embeddings
@@ -150,6 +153,10 @@ class Run:
             for name, data in tuning.dev.items()
         }
 
+    def scores(self) -> dict[str, float]:
+        """The scores of the model as it is."""
+        return scores_of(self.evaluate())
+
     def run(
         self,
         folder: Path | None = None,
@@ -158,20 +165,12 @@ class Run:
         observers: Sequence[Observer] = (),
     ) -> Tuned:
         """Trains the model, and evaluates its best weights. `folder` is where checkpoints go."""
-        tuning = self.tuning
-        recipe, scoring = tuning.recipe, None
-        if tuning.dev:
-            recipe = replace(recipe, lower_is_better=not self._higher())
-
-            def scoring() -> dict[str, float]:
-                return scores_of(self.evaluate())
-
         end = fit(
             self.model,
             self.batches,
             self.objective,
-            recipe,
-            evaluate=scoring,
+            self.recipe,
+            evaluate=self.scores if self.tuning.dev else None,
             folder=None if folder is None else folder / CHECKPOINTS,
             resume=resume,
             observers=observers,

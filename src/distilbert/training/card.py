@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distilbert.adapters.stored import SETUP
 from distilbert.data.kinds import KINDS
 from distilbert.files.atomic import make_folder, write_text
 from distilbert.files.backbones import BACKBONES
@@ -16,7 +17,7 @@ from distilbert.training.curves import CURVES
 from distilbert.training.record import NAME
 
 CARD = "README.md"
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+_HUB_ID = re.compile(r"[a-z0-9][\w.-]*(/[a-z0-9][\w.-]*)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,11 @@ def write_card(
     """
     folder = Path(folder)
     title = folder.resolve().name
-    code = how_to_load or _code(title, kind, labels, base, adapter)
+    fused = (folder / SETUP).is_file()
+    method = "load_adapter_setup" if fused else "load_adapter" if adapter else None
+    code = how_to_load or _code(title, kind, labels, base, method)
     body = [
-        *_head(title, kind, task, base, adapter),
+        *_head(title, kind, task, base, method),
         *_labels(labels),
         *_scores(scores),
         *(["", f"![loss, scores and learning rate]({CURVES})"] if _has_curves(folder) else []),
@@ -167,9 +170,13 @@ def _hub_id(base: str) -> str | None:
 # Sections, as lines -------------------------------------------------------------------------------
 
 
-def _head(title: str, kind: str, task: str | None, base: str, adapter: str | None) -> list[str]:
-    what = f"An adapter for {_mono(base)}" if adapter else f"{_mono(base)}, trained further,"
-    data = f", on {task}" if task else ""
+def _head(title: str, kind: str, task: str | None, base: str, method: str | None) -> list[str]:
+    what = {
+        None: f"{_mono(base)}, trained further,",
+        "load_adapter": f"An adapter for {_mono(base)}",
+        "load_adapter_setup": f"A fusion of adapters for {_mono(base)}",
+    }[method]
+    data = f", on {_plain(task)}" if task else ""
     return [f"# {_plain(title)}", "", f"{what} that {USES[kind].what}{data}."]
 
 
@@ -202,13 +209,13 @@ def _use(title: str, kind: str, adapter: str | None, code: str) -> list[str]:
     return lines
 
 
-def _code(title: str, kind: str, labels: Sequence[str], base: str, adapter: str | None) -> str:
-    """What loads it, and uses it where there is a pipeline."""
+def _code(title: str, kind: str, labels: Sequence[str], base: str, method: str | None) -> str:
+    """What loads it, and uses it where there is a pipeline. method: That loads an adapter."""
     use = USES[kind]
     own = KINDS[kind].model
     run = f"use = pipeline({use.tag!r}, model=%s)\nprint({use.call})"
     names = ", ".join(sorted([own, "DistilBertTokenizerFast"]))
-    if not adapter:
+    if method is None:
         if use.call:
             return f"from distilbert import pipeline\n\n{run % repr(title)}"
         return (
@@ -224,7 +231,7 @@ def _code(title: str, kind: str, labels: Sequence[str], base: str, adapter: str 
             f"from distilbert import {names}{piped}",
             "",
             f"model = {own}.from_pretrained({base!r}{settings})",
-            f"model.load_adapter({title!r}, set_active=True)",
+            f"model.{method}({title!r}, set_active=True)",
             f"tokenizer = DistilBertTokenizerFast.from_pretrained({base!r})",
             *([run % "model, tokenizer=tokenizer"] if use.call else []),
         ]

@@ -5,9 +5,9 @@ from distilbert.training import Begin, Evaluation, Step
 SCORES = {"accuracy": 0.75, "f1": 0.5}
 
 
-def step(number, loss=0.5, **more):
+def step(number, loss=0.5, steps=10, **more):
     values = {"rate": 1e-3, "norm": 1.0, "tokens": 100, "seconds": 0.5, **more}
-    return Step(number, 10, number / 5, loss, **values)
+    return Step(number, steps, number / 5, loss, **values)
 
 
 def evaluation(number, better=True, **scores):

@@ -1,6 +1,8 @@
 """What is put around models (precisions, compilers, exporters, replicas) works with adapters."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 import torch
@@ -387,3 +389,30 @@ def test_data_parallel_runs_all_other_compositions(name):
 def test_every_method_runs_in_a_replica(method):
     model = one(method)
     assert_equal(replica(model)(*batch()), model(*batch()))
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_compiled_call_that_names_adapters_runs_though_another_thread_is_inside_a_setup():
+    model = three("DistilBertModelWithHeads")
+    model.add_classification_head("a", num_labels=3)
+    model.add_tagging_head("tags")
+    fast = compiled(model)
+    entered, done = Event(), Event()
+
+    def inside():
+        with AdapterSetup("b", head_setup="tags"):
+            entered.set()
+            done.wait(60)
+
+    with ThreadPoolExecutor(1) as pool, torch.no_grad():
+        pool.submit(inside)
+        try:
+            assert entered.wait(60)
+            for heads in ({}, {"head": "tags"}, {"head": ["a", "tags"]}):
+                call = {"adapter_names": "a", **heads}
+                assert_equal(fast(*batch(), **call), model(*batch(), **call))
+            with pytest.raises(Exception, match="cannot see AdapterSetup; pass adapter_names="):
+                fast(*batch())
+        finally:
+            done.set()
+    assert_equal(fast(*batch()), model(*batch()))

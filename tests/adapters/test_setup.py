@@ -197,6 +197,12 @@ def test_a_setup_without_heads_takes_those_of_its_adapters(heads):
         assert heads(*batch(), head="tags").logits.shape == (4, 7, 2)
 
 
+def test_a_call_that_names_adapters_passes_over_the_heads_of_a_setup_too(heads):
+    with AdapterSetup("b", head_setup="tags"):
+        found = heads(*batch(), adapter_names="a")
+    assert torch.equal(found.logits, heads(*batch(), adapter_names="a", head="a").logits)
+
+
 def test_a_head_that_is_not_there_is_refused(heads):
     with AdapterSetup("a", head_setup="nobody"), pytest.raises(AdapterError, match="no head 'nob"):
         heads(*batch())

@@ -16,9 +16,11 @@ _counting = Lock()
 
 
 class AdapterSetup:
-    """Adapters, and heads, of all forward passes inside a `with` that name none themselves.
+    """Adapters, and heads, of all forward passes inside a `with` that name no adapters themselves.
 
     Other threads and tasks do not see it. Setups may stand inside each other; the innermost holds.
+    Heads that a pass names come before those of the setup. A compiled model refuses to run without
+    `adapter_names` while any thread is inside a setup: compilers cannot see which one it is.
 
     Args:
         adapter_setup: What `adapter_names` of a forward pass takes; [] for no adapter.
@@ -76,8 +78,8 @@ def current_setup() -> AdapterSetup | None:
         return AdapterSetup.get_context()
     if _entered:
         raise AdapterError(
-            "a compiled model cannot see AdapterSetup; pass adapter_names= to the call, or call "
-            "set_active_adapters before it"
+            "a compiled model cannot see AdapterSetup; pass adapter_names= to the call, also in "
+            "other threads, or call set_active_adapters before it and leave the setup"
         )
     return None
 

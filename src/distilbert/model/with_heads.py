@@ -152,7 +152,7 @@ class DistilBertModelWithHeads(NamedHeads):
 
         named: Whether the call names adapters.
         """
-        setup = None if named and head is not None else current_setup()
+        setup = None if named else current_setup()
         if head is None and setup is not None:
             head = setup.head_setup
         plan, choices = flow.plan, batch.choices or 1

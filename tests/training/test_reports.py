@@ -112,6 +112,15 @@ def test_metrics_that_are_not_there_are_an_error(tmp_path):
         read_metrics(tmp_path / "metrics.jsonl")
 
 
+def test_metrics_that_cannot_be_written_are_an_error(tmp_path):
+    metrics = MetricsFile(tmp_path / "new" / "metrics.jsonl")
+    watch(metrics, 1)
+    metrics.path.unlink()
+    metrics.path.mkdir()
+    with pytest.raises(FileError, match=r"cannot write to .* go on from the last checkpoint"):
+        metrics(step(2))
+
+
 KILLED = """
 import os, signal, sys
 from distilbert.training import Recipe, Step, fit

@@ -197,7 +197,7 @@ def _tell(scores: Mapping[str, float], out: Path) -> None:
     """The scores of one run: a table for people, JSON down a pipe."""
     if is_terminal(sys.stdout):
         show({"best": scores} if scores else {})
-        note(f"in {out}: what was trained, run.json, metrics.jsonl, curves.png, README.md")
+        note(f"in {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     else:
         print(json.dumps({"folder": str(out), "scores": scores}))
 

@@ -45,8 +45,9 @@ def tune(
     """Tunes a model, and leaves in `folder` what can be loaded and all that says how it was made.
 
     The weights (a model and its tokenizer, an adapter with its head, or a fusion), `run.json`
-    (everything needed to repeat the run), `metrics.jsonl`, `curves.png`, a model card `README.md`,
-    and events for TensorBoard where that is installed. Checkpoints lie there until the end.
+    (everything needed to repeat the run), `metrics.jsonl`, a model card `README.md`, and, where
+    matplotlib and TensorBoard are installed, `curves.png` and events. Checkpoints lie there until
+    the end.
 
     Args:
         tuning: What is tuned, on what, and how.
@@ -78,7 +79,8 @@ def tune(
         watching.append(tensorboard.TensorBoard(folder / EVENTS))
     tuned = run.run(folder, resume=resume, observers=[*watching, *observers])
     run.save(folder)
-    curves.draw(folder / METRICS, folder / CURVES)
+    if curves.available():
+        curves.draw(folder / METRICS, folder / CURVES)
     record.finish(folder, tuned.end, tuned.scores)
     write_card(
         folder,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distilbert import InputError
-from distilbert.adapters.composition import PerRow, Stack
+from distilbert.adapters.composition import Fuse, PerRow, Stack
 from distilbert.errors import AdapterError
 from distilbert.model import tasks
 from distilbert.model.flexible import ClassificationHead, TaggingHead
@@ -405,6 +405,52 @@ def test_heads_of_ones_own_run_and_come_back(tmp_path):
     assert again.heads["x"].config == model.heads["x"].config
     for name in ("x", "y"):
         assert_close(again(IDS, MASK, head=name), model(IDS, MASK, head=name))
+
+
+@pytest.mark.usefixtures("registered")
+def test_heads_of_ones_own_give_what_is_asked_of_the_encoder_too():
+    model = with_heads()
+    model.add_custom_head("twice", "x", layers=1, activation_function=None, num_labels=2, factor=2)
+    for name in ("a", "b"):
+        model.add_adapter(name, "seq_bn[use_gating=True]")
+    model.add_adapter_fusion(["a", "b"])
+    model.eval()
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    asked |= {f"output_adapter_{name}": True for name in ("gating_scores", "fusion_attentions")}
+    names = ["hidden_states", "attentions", "adapter_gating_scores", "adapter_fusion_attentions"]
+    output = model(IDS, MASK, adapter_names=Fuse("a", "b"), **asked)
+    plain = model(IDS, MASK, adapter_names=Fuse("a", "b"), head=[], **asked)
+    assert [*output.keys()] == ["logits", *names]
+    for name in names:
+        torch.testing.assert_close(output[name], plain[name])
+    assert set(output.adapter_gating_scores) == {"a", "b"}
+    assert set(output.adapter_fusion_attentions) == {"a,b"}
+
+
+@pytest.mark.usefixtures("registered")
+def test_heads_of_ones_own_are_told_whether_a_tuple_is_wanted():
+    class Telling(Twice):
+        def forward(self, outputs, cls_output=None, attention_mask=None, return_dict=False, **rest):
+            found = super().forward(outputs, cls_output, attention_mask, return_dict, **rest)
+            if return_dict:
+                return found
+            return (found.logits, *outputs[1:], "of its own")
+
+    model = with_heads("tags")
+    model.register_custom_head("telling", Telling)
+    options = {"layers": 1, "activation_function": None, "num_labels": 2, "factor": 2}
+    model.add_custom_head("telling", "x", **options)
+    output = model(IDS, MASK, output_hidden_states=True)
+    plain = model(IDS, MASK, output_hidden_states=True, return_dict=False)
+    assert (type(output), type(plain), len(plain)) == (TokenClassifierOutput, tuple, 3)
+    assert torch.equal(plain[0], output.logits)
+    assert (len(plain[1]), plain[2]) == (3, "of its own")
+    model.config.return_dict = False
+    assert type(model(IDS, MASK)) is tuple
+    both = model(IDS, MASK, head=["x", "tags"], labels={"x": TAGS.float(), "tags": TAGS})
+    assert type(both) is tuple
+    assert both[0].isfinite()
+    assert [type(each) for each in both[1]] == [tuple, tuple]
 
 
 def test_a_type_that_nobody_registered_cannot_be_loaded(tmp_path, registered, monkeypatch):

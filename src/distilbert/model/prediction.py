@@ -1,6 +1,8 @@
 """What every head that can be added has: a name, numbered layers, and options that files hold."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -11,7 +13,7 @@ from distilbert.adapters.methods.activation import ALIASES, activation
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError, ConfigError
 from distilbert.flow import Flow
-from distilbert.model.encoder import Encoded
+from distilbert.model.encoder import Encoded, reported
 from distilbert.model.heads import Undo, answer
 from distilbert.model.layers import Linear, initialise
 from distilbert.model.tasks import Task
@@ -44,7 +46,9 @@ class PredictionHead(nn.Sequential):
     the options, stores these in `self.config` and calls `build(model)`, or makes its own layers.
     It has a `task`, or else a method
     `forward(outputs, cls_output=None, attention_mask=None, return_dict=False, **labels)`, which
-    gets the encoder's `BaseModelOutput` and may run the layers by `super().forward(x)`.
+    gets the encoder's `BaseModelOutput`, or without `return_dict` its plain tuple, and may run the
+    layers by `super().forward(x)`. What it leaves out of the pass (hidden states, attentions, gates)
+    is added to its output.
     """
 
     task: ClassVar[Task]
@@ -143,20 +147,34 @@ class PredictionHead(nn.Sequential):
     ) -> Output:
         """The output for one pass through the encoder, with a loss where it is given labels.
 
-        given: What it `takes` of the arguments of the pass, by name; None and names may lack.
+        given: What it `takes` of the arguments of the pass, by name; None and names may lack. One
+            that runs itself takes all, and a `return_dict` of False too.
         choices: How many neighbouring rows compete, for a head whose task is choosing.
         undo: What takes invertible adapters back, for a head whose answers are words.
         """
         if self.runs_itself:
-            outputs = BaseModelOutput(encoded.own(), encoded.hidden_states, encoded.attentions)
-            labels = {k: v for k, v in given.items() if v is not None and k != "attention_mask"}
-            own: Output = self(outputs, None, given.get("attention_mask"), True, **labels)
-            return own
+            outputs = BaseModelOutput(
+                encoded.own(), encoded.hidden_states, encoded.attentions, *reported(encoded, flow)
+            )
+            rest = {k: v for k, v in given.items() if v is not None}
+            mask, named = rest.pop("attention_mask", None), rest.pop("return_dict", True)
+            own = self(outputs if named else outputs.to_tuple(), None, mask, named, **rest)
+            return _completed(own, outputs)
         return answer(self, encoded, flow, self.targets(given), self, choices, undo)
 
     def targets(self, given: Mapping[str, Any]) -> Any:
         """The labels as the task's loss takes them; None for no loss."""
         return given.get("labels")
+
+
+def _completed(own: Any, outputs: BaseModelOutput) -> Any:
+    """What a head says, with what it has left out of the encoder's output, where it is no tuple."""
+    if isinstance(own, OrderedDict):
+        for name, value in outputs.items():
+            if name != "last_hidden_state" and name not in own:
+                with suppress(KeyError):  # a class that has no place for it
+                    own[name] = value
+    return own
 
 
 class FlexibleHead(PredictionHead):

@@ -139,8 +139,11 @@ class DistilBertModelWithHeads(NamedHeads):
         found = self._heads_of_rows(head, flow, batch, named=adapter_names is not None)
         self._check_heads(found, flow, batch, given)
         encoded = self.distilbert.encode(batch.ids, flow, embeds=batch.embeds)
+        named = self.returns_dict(return_dict)
+        if not named and len(found) == 1 and found[0].rows is None:
+            given["return_dict"] = False  # of several heads, losses must be found before
         output = self._answers(found, encoded, flow, batch, given)
-        if self.returns_dict(return_dict):
+        if named:
             return output
         if isinstance(output, MultiHeadOutput):
             output.head_outputs = tuple(_plain(each) for each in output.head_outputs)
@@ -325,4 +328,4 @@ DistilBertAdapterModel = DistilBertModelWithHeads
 
 
 def _plain(output: Any) -> Any:
-    return output.to_tuple() if isinstance(output, Output) else output
+    return output.to_tuple() if hasattr(output, "to_tuple") else output

@@ -47,8 +47,8 @@ class PredictionHead(nn.Sequential):
     It has a `task`, or else a method
     `forward(outputs, cls_output=None, attention_mask=None, return_dict=False, **labels)`, which
     gets the encoder's `BaseModelOutput`, or without `return_dict` its plain tuple, and may run the
-    layers by `super().forward(x)`. What it leaves out of the pass (hidden states, attentions, gates)
-    is added to its output.
+    layers by `super().forward(x)`. What it leaves out of the pass (hidden states, attentions,
+    gates) is added to its output.
     """
 
     task: ClassVar[Task]
@@ -159,7 +159,8 @@ class PredictionHead(nn.Sequential):
             rest = {k: v for k, v in given.items() if v is not None}
             mask, named = rest.pop("attention_mask", None), rest.pop("return_dict", True)
             own = self(outputs if named else outputs.to_tuple(), None, mask, named, **rest)
-            return _completed(own, outputs)
+            completed: Output = _completed(own, outputs)
+            return completed
         return answer(self, encoded, flow, self.targets(given), self, choices, undo)
 
     def targets(self, given: Mapping[str, Any]) -> Any:

@@ -98,12 +98,19 @@ def test_gated_ones_agree_where_there_is_no_padding(kind):
     assert_same(ours, theirs, torch.ones_like(MASK))
 
 
-@pytest.mark.parametrize("kinds", [("lora", "lora"), ("lora", "mtl"), ("lora", "dora")], ids=str)
+STACKS = (
+    *(("lora", "lora"), ("lora", "mtl"), ("lora", "dora"), ("dora", "lora"), ("dora", "dora")),
+    *(("vera", "dora"), ("dvora", "dora"), ("dora", "dvora"), ("dora", "lora", "dora")),
+)
+
+
+@pytest.mark.parametrize("kinds", STACKS, ids=str)
 def test_stacked_ones_chain_their_products(kinds):
     parts = [LORAS[kind] for kind in kinds]
     ours, theirs = pair(*parts)
-    ours.set_active_adapters(Stack("a", "b"))
-    theirs.set_active_adapters(their_compositions.Stack("a", "b"))
+    names = "abc"[: len(parts)]
+    ours.set_active_adapters(Stack(*names))
+    theirs.set_active_adapters(their_compositions.Stack(*names))
     assert_same(ours, theirs)
 
 

@@ -195,7 +195,7 @@ def test_a_gate_stands_in_for_the_scale_row_by_row(kind):
         expected = means * alone.y
     elif kind == "dora-gated":
         y = x @ at(model).weight.T + at(model).bias
-        expected = alone.y / (y + alone.source) * (y + means * alone.source)
+        expected = alone.end() / (y + alone.source) * (y + means * alone.source)
     else:
         expected = alone.y + means * alone.delta
     assert_close(found.end(), expected)
@@ -207,6 +207,17 @@ def test_gates_are_reported():
     gates = report.adapter_gating_scores["a"][1]["selfattn_lora"]
     assert gates.shape == (3, 2)  # of queries and values
     assert ((gates > 0) & (gates < 1)).all()
+
+
+def test_in_a_stack_of_doras_the_last_alone_has_the_length():
+    model, x = doubled(LORAS["dora"], LORAS["dora"])
+    host = at(model)
+    first, second = (host.loras[name] for name in "ab")
+    said = first.scale * (x @ first.change().T)
+    said = second.scale * (said @ second.change().T)
+    own = x @ host.weight.T + host.bias
+    lengths = second.m.weight[:, 0] / (host.weight + second.change()).norm(dim=1)
+    assert_close(run(model, x, names="ab").end(), lengths * (own + said))
 
 
 def test_a_gate_reads_the_projections_input_even_in_a_stack():

@@ -96,7 +96,8 @@ class LowRank(Beside):
 
     With DoRA it is the rows of the sum that get another length: y = m / ‖W + Δ‖ · (W x + b +
     scale · Δ x). The length is that of the unscaled sum and the bias is scaled too, since published
-    adapters were trained so.
+    adapters were trained so. In a stack it is the last one's length that counts, as it is the last
+    one's Δ that adds: those before it say what it reads.
     """
 
     def __init__(self, config: LoRAConfig, site: Site, name: str) -> None:
@@ -139,8 +140,8 @@ class LowRank(Beside):
         if not self.dora:
             return state._replace(source=said, delta=said, notes=notes)
         lengthened = self._lengths(state.weight, shared) * (state.y + said)
-        y = lengthened.to(state.y.dtype)
-        return state._replace(y=y, source=said, delta=None, notes=notes)
+        delta = lengthened.to(state.y.dtype) - state.y  # y stays: in a stack the last alone adds
+        return state._replace(source=said, delta=delta, notes=notes)
 
     def _lengths(self, weight: Tensor, shared: Shared) -> Tensor:
         """(out,): the trained length of each row of W + Δ over the one that it has."""

@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from distilbert import __version__
+from distilbert import __version__, processes
 from distilbert.data.examples import Dataset
 from distilbert.errors import FileError
 from distilbert.files.atomic import make_folder, write_text
-from distilbert.training import processes
 from distilbert.training.batches import Batches
 from distilbert.training.events import End
 from distilbert.training.metrics_file import METRICS, read_metrics

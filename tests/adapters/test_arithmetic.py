@@ -18,7 +18,14 @@ from comparing import (
     weights,
 )
 from distilbert import AdapterError
-from distilbert.adapters import LoRAConfig, PrefixTuningConfig, PromptTuningConfig, SeqBnConfig
+from distilbert.adapters import (
+    Fuse,
+    LoRAConfig,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    SeqBnConfig,
+    Stack,
+)
 
 # Means -------------------------------------------------------------------------------------------
 
@@ -300,17 +307,30 @@ def test_what_has_no_mean_is_refused_and_changes_nothing(adapters, options, mess
 
 
 def test_names_that_are_taken_or_bound_are_refused_and_change_nothing():
-    model = alike("seq_bn", "abc")
-    model.add_adapter_fusion(["a", "b"])
+    model = made({"a": "seq_bn", "d": "seq_bn", "b": "double_seq_bn", "c": "double_seq_bn"})
+    model.add_adapter_fusion(["a", "d"])
     before = snapshot(model)
     for name, overwrite, message in (
         ("a", False, "already has an adapter 'a'"),
-        ("a", True, "part of the fusion"),
+        ("a", True, "fusion must hang at the same places"),
         ("x.y", False, "no name for an adapter"),
     ):
         with pytest.raises(AdapterError, match=message):
             model.average_adapter(name, ["b", "c"], overwrite_ok=overwrite)
     assert_unchanged(model, before)
+
+
+def test_what_is_active_or_fused_stays_so_where_a_mean_takes_its_place():
+    model = alike("seq_bn", "abc")
+    model.add_adapter_fusion(["a", "b"])
+    setup = Stack("c", Fuse("a", "b"))
+    model.set_active_adapters(setup, skip_layers=[0])
+    model.average_adapter("mean", ["b", "c"])
+    for name in ("a", "c"):
+        model.average_adapter(name, ["b", "c"], overwrite_ok=True)
+        assert model.active_adapters == setup
+        assert model.adapters_config.skip_layers == [0]
+    torch.testing.assert_close(weights(model, "a"), weights(model, "mean"), rtol=0, atol=0)
 
 
 def test_orthonormal_projections_that_cancel_out_are_refused():

@@ -86,8 +86,6 @@ def average(
             else means(modules, negate_b=combine_strategy == NEGATE_B)
         )
         fresh.load_state_dict(values)
-    if name in own:
-        manage.delete(encoder, name)
     manage.hang(encoder, name, config, ready)
 
 

@@ -40,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="DistilBERT on your texts: embed, search, classify, tag, answer, fill in, train, evaluate.",
+    help="DistilBERT on texts: embed, search, classify, tag, answer, fill in, train, evaluate.",
     epilog="Exit codes: 0 fine, 1 an error told in one line, 2 wrong usage, 130 interrupted.",
 )
 for command in COMMANDS:

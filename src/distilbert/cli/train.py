@@ -1,5 +1,6 @@
 """`distilbert train`: tune a model, or an adapter of it, for a task or a file of one's own."""
 
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -226,7 +227,10 @@ def train(
     run_all(
         Asked(
             out=out,
-            arguments={name: _plain(value) for name, value in given.items()},
+            arguments={
+                "command": ["distilbert", *sys.argv[1:]],
+                **{name: _plain(value) for name, value in given.items()},
+            },
             task=task,
             data=path,
             train=train_file,

@@ -1,6 +1,7 @@
 """A run of tuning in a folder: what it leaves there, besides the weights, for people and tools."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -10,10 +11,10 @@ from distilbert.errors import InputError
 from distilbert.training import curves, record, tensorboard
 from distilbert.training.card import write_card
 from distilbert.training.events import Observer
-from distilbert.training.metrics_file import MetricsFile
+from distilbert.training.metrics_file import METRICS, MetricsFile
 from distilbert.training.tuning import CHECKPOINTS, Run, Tuned, Tuning
 
-METRICS, CURVES, EVENTS = "metrics.jsonl", "curves.png", "tensorboard"
+EVENTS = "tensorboard"
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
@@ -74,13 +75,14 @@ def tune(
         objective=run.objective,
     )
     record.write(folder, made)
-    watching: list[Observer] = [MetricsFile(folder / METRICS)]
-    if tensorboard.available():
-        watching.append(tensorboard.TensorBoard(folder / EVENTS))
-    tuned = run.run(folder, resume=resume, observers=[*watching, *observers])
+    with ExitStack() as open_:
+        watching: list[Observer] = [MetricsFile(folder / METRICS)]
+        if tensorboard.available():
+            watching.append(open_.enter_context(tensorboard.TensorBoard(folder / EVENTS)))
+        tuned = run.run(folder, resume=resume, observers=[*watching, *observers])
     run.save(folder)
     if curves.available():
-        curves.draw(folder / METRICS, folder / CURVES)
+        curves.draw(folder / METRICS, folder / curves.CURVES)
     record.finish(folder, tuned.end, tuned.scores)
     write_card(
         folder,

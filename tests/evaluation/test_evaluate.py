@@ -313,6 +313,27 @@ def test_what_does_not_fit_together_is_refused(load):
         )
 
 
+def test_options_that_cannot_be_are_refused(load):
+    model, tokenizer = load("spans")
+    data = dataset("spans", [(("who?", CONTEXT), (Answer("Anna", 0),)), (("why?", CONTEXT), ())])
+    with pytest.raises(InputError, match=r"data\.tsv, line 2: the question has no answer \(1 of 2"):
+        evaluate(model, tokenizer, data, no_answer=False)
+    with pytest.raises(InputError, match=r"metrics is 'f1'; allowed: a list of names"):
+        evaluate(model, tokenizer, data, metrics="f1")
+    with pytest.raises(InputError, match="longest is 0; allowed: at least 1"):
+        evaluate(model, tokenizer, data, longest=0)
+    with pytest.raises(InputError, match="token_budget is 0"):
+        evaluate(model, tokenizer, data, token_budget=0)
+
+
+def test_questions_may_be_said_to_have_no_answer_though_all_have(load):
+    model, tokenizer = load("spans")
+    data = dataset("spans", [(("who?", CONTEXT), (Answer("Anna", 0),))])
+    found = evaluate(model, tokenizer, data, no_answer=True, threshold=-1e9)
+    assert found.predictions[0].predicted == ""
+    assert found.scores["HasAns_exact"] == 0
+
+
 def test_damaged_weights_are_told(load):
     model, tokenizer = load("classification", id2label=NAMES)
     model.classifier.bias.data[0] = math.inf

@@ -53,6 +53,7 @@ def test_f1_of_three_classes_is_refused_with_a_remedy():
 
 def test_a_model_that_always_says_the_same_has_no_matthews():
     assert one("matthews", classes([0, 1, 1], [1, 1, 1])) == 0
+    assert one("matthews", classes([1, 1], [1, 1])) == 0
 
 
 def test_correlations_of_numbers():
@@ -68,6 +69,8 @@ def test_what_does_not_vary_goes_together_with_nothing(name):
     constant, varying = np.full(3, 2.0), np.array([1.0, 2.0, 3.0])
     assert one(name, Judged("regression", varying, constant)) == 0
     assert one(name, Judged("regression", constant, varying)) == 0
+    rounding = np.array([1, 1 + 1e-15, 1 + 3e-15])
+    assert one(name, Judged("regression", varying, rounding)) == 0
 
 
 def test_sets_of_labels_count_labels_and_whole_rows():
@@ -198,6 +201,11 @@ def test_names_of_metrics_are_unique_within_a_kind():
 
 def test_less_is_better_of_some():
     assert {m.name for m in METRICS if not m.higher} == {"mse", "perplexity"}
+
+
+def test_metrics_of_which_none_means_anything_are_refused():
+    with pytest.raises(InputError, match="HasAns_f1, best_f1 mean nothing for these data"):
+        measured(Judged("spans", [["x"]], ["x"]), ["HasAns_f1", "best_f1"])
 
 
 def test_an_unknown_metric_is_told_with_those_there_are():

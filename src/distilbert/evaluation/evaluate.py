@@ -58,21 +58,24 @@ def evaluate(
     Raises InputError if model, data, labels or options do not fit together.
     """
     _check(model, dataset)
+    if isinstance(metrics, str):
+        raise InputError(f"metrics is {metrics!r}; allowed: a list of names, such as [{metrics!r}]")
     for name in metrics or ():
         find_metric(name, dataset.kind)
-    session = Session(model, tokenizer, token_budget=token_budget or TOKEN_BUDGET)
+    if longest < 1:
+        raise InputError(f"longest is {longest}; allowed: at least 1 token")
+    budget = TOKEN_BUDGET if token_budget is None else token_budget
+    session = Session(model, tokenizer, token_budget=budget)
     limit = min(session.config.max_position_embeddings, tokenizer.model_max_length)
     usual = WINDOW if dataset.kind == "spans" else limit
     length = min(limit, usual if max_length is None else max_length)
-    if no_answer is None:
-        no_answer = dataset.kind == "spans" and any(not one.label for one in dataset.examples)
     asked = Asked(
         session,
         dataset,
         features(dataset, tokenizer, max_length=length, stride=stride),
         outside,
         threshold,
-        no_answer,
+        _some_unanswerable(dataset, no_answer),
         longest,
         seed,
         progress,
@@ -87,6 +90,18 @@ def evaluate(
         texts = example.texts if answers.texts is None else answers.texts[place]
         predictions.append(Prediction(example.id, example.where, texts, *said))
     return Report(dataset.kind, judged.labels, measured(judged, names), predictions)
+
+
+def _some_unanswerable(dataset: Dataset, given: bool | None) -> bool:
+    """Whether questions may have no answer. Raises InputError if some have, and may not."""
+    without = [one for one in dataset.examples if dataset.kind == "spans" and not one.label]
+    if given is False and without:
+        raise InputError(
+            f"{without[0].where}: the question has no answer ({len(without)} of "
+            f"{len(dataset.examples)} have none), and no_answer=False says that all have one; "
+            "evaluate as SQuAD 2.0: no_answer=True"
+        )
+    return bool(without) if given is None else given
 
 
 def _check(model: Any, dataset: Dataset) -> None:

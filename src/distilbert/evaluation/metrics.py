@@ -104,6 +104,8 @@ def _f1_of_class_1(judged: Judged) -> float:
 
 
 def _matthews(judged: Judged) -> float:
+    if len(np.union1d(judged.right, judged.said)) < 2:
+        return 0.0  # as where the model alone always says the same
     return float(_library("sklearn.metrics").matthews_corrcoef(judged.right, judged.said))
 
 
@@ -111,11 +113,17 @@ def _correlation(name: str) -> Callable[[Judged], float]:
     def measure(judged: Judged) -> float:
         """0.0 where one side does not vary: nothing goes together with it."""
         stats = _library("scipy.stats")
-        if min(np.ptp(judged.right), np.ptp(judged.said)) == 0:
+        if _is_constant(judged.right) or _is_constant(judged.said):
             return 0.0
         return float(getattr(stats, name)(judged.right, judged.said)[0])
 
     return measure
+
+
+def _is_constant(values: NDArray[Any]) -> bool:
+    """Whether what numbers differ by is nothing but rounding."""
+    mean = values.mean()
+    return bool(np.linalg.norm(values - mean) <= 1e-12 * abs(mean))
 
 
 def _mse(judged: Judged) -> float:
@@ -297,10 +305,14 @@ def usual_metrics(kind: str, labels: Sequence[str] = (), *, outside: bool = Fals
 def measured(judged: Judged, names: Sequence[str]) -> dict[str, float]:
     """These metrics by name, without those that mean nothing here.
 
-    Raises InputError for an unknown name, one that does not fit the data, or a missing library.
+    Raises InputError for an unknown name, one that does not fit the data, or a missing library, and
+    if none means anything.
     """
     found = {name: find_metric(name, judged.kind).measure(judged) for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+    scores = {name: value for name, value in found.items() if value is not None}
+    if not scores:
+        raise InputError(f"{', '.join(names)} mean nothing for these data; take other metrics")
+    return scores
 
 
 def _library(name: str) -> Any:

@@ -243,7 +243,7 @@ def test_what_cannot_be_judged_is_refused_before_work(fails, classifier, reviews
         (("--task", "sst2", "--data", tmp_path, "-m", classifier), "has no dev file of sst2"),
         (("--task", "sst2", *own, "-m", classifier), "leave --text, --label out"),
         ((*own, "-m", classifier, "--adapter", tmp_path / "none"), "none"),
-        ((*own, "-m", "minilm"), "hold no weights for classifier.bias"),
+        ((*own, "-m", "minilm"), "holds no weights for classifier.bias"),
     ]
     for arguments, wanted in cases:
         assert wanted in fails(*arguments)

@@ -80,7 +80,9 @@ def test_a_fusion_is_loaded_with_its_adapters_and_head(encoder, tmp_path):
 
 
 def test_nothing_is_answered_at_random(encoder, tmp_path):
-    with pytest.raises(InputError, match=r"hold no weights for classifier\.bias.*trained for such"):
+    with pytest.raises(
+        InputError, match=r"holds no weights for classifier\.bias.*trained for such"
+    ):
         load_trained("classification", encoder)
     tagger = adapted(encoder, ["t"], model_class=DistilBertForTokenClassification, **LABELS)
     tagger.save_adapter(tmp_path / "tagger", "t")

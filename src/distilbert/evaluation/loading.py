@@ -46,9 +46,10 @@ def load_trained(
             else:
                 made.load_adapter(adapter, set_active=True)
     if absent:
+        holders = f"{model!r} and {adapter!r} hold" if adapter else f"{model!r} holds"
         shown = ", ".join(sorted(absent)[:4]) + (" …" if len(absent) > 4 else "")
         raise InputError(
-            f"{' and '.join(repr(name) for name in (model, adapter) if name)} hold no weights for "
+            f"{holders} no weights for "
             f"{shown}, so {kind} data cannot be judged; give a model that was trained for such "
             "data, or an adapter that has a head for them"
         )

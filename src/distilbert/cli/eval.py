@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distilbert.cli import data, options
-from distilbert.cli.terminal import is_terminal, note, progress, visible, waiting
+from distilbert.cli.scores import show
+from distilbert.cli.terminal import is_terminal, note, progress, waiting
 from distilbert.errors import InputError
 
 if TYPE_CHECKING:
@@ -216,7 +217,11 @@ def evaluate(
         reports[name] = judge(name, examples)
         seconds[name] = time.perf_counter() - start
     if is_terminal(sys.stdout) and not as_json:
-        _show(reports, seconds)
+        counts = [f"{len(report.predictions):,}" for report in reports.values()]
+        show(
+            {name: report.scores for name, report in reports.items()},
+            {"examples": counts, "seconds": [f"{taken:,.1f}" for taken in seconds.values()]},
+        )
     else:
         about = {"model": model, "adapter": adapter, "task": task, "data": str(path)}
         for name, report in reports.items():
@@ -279,37 +284,16 @@ def _judge(
 
     def judge(name: str, examples: "Dataset") -> "Report":
         count = len(examples.examples)
-        with progress(f"judging {name}", 1) as show:
+        with progress(f"judging {name}", 1) as move:
             return run(
                 loaded,
                 tokenizer,
                 examples,
-                progress=lambda share: show(share, round(share * count)),
+                progress=lambda share: move(share, round(share * count)),
                 **how,
             )
 
     return judge
-
-
-def _show(reports: dict[str, "Report"], seconds: dict[str, float]) -> None:
-    """The scores as a table: a row a metric, a column a part of the data."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("score")
-    for name in reports:
-        table.add_column(Text(visible(name)), justify="right", no_wrap=True)
-    for metric in dict.fromkeys(name for report in reports.values() for name in report.scores):
-        row = [report.scores.get(metric) for report in reports.values()]
-        cells = ["" if value is None else f"{value:,.4f}" for value in row]
-        table.add_row(metric, *cells)
-    table.add_section()
-    table.add_row("examples", *(f"{len(report.predictions):,}" for report in reports.values()))
-    table.add_row("seconds", *(f"{seconds[name]:,.1f}" for name in reports))
-    Console().print(table)
 
 
 def _record(

@@ -145,7 +145,7 @@ def _files(asked: Asked) -> tuple[Dataset, dict[str, Dataset], dict[str, Any]]:
 
 def _name(out: Path) -> str:
     """That of the run's folder, as far as an adapter can have it."""
-    from distilbert.adapters.registry import check_name
+    from distilbert.adapters.naming import check_name
 
     name = out.resolve().name.replace(".", "-")
     try:

@@ -36,6 +36,7 @@ ROOMS = (
     ("text",),
     ("data",),
     ("adapters.composition", "adapters.site", "adapters.configs", "adapters.setup"),
+    ("adapters.naming",),
     ("adapters.plan",),
     ("flow",),
     ("adapters.build", "adapters.methods"),

@@ -12,6 +12,7 @@ from distilbert.adapters import (
     Average,
     BatchSplit,
     Fuse,
+    LoRAConfig,
     MultiTask,
     Parallel,
     PerRow,
@@ -118,7 +119,35 @@ REFUSED = {
         lambda m: m.add_adapter("x", "lora[selfattn_lora=False]", set_active=True),
         "hangs nowhere",
     ),
-    "a layer that is not there": (lambda m: m.add_adapter("x", "loreft[layers=[7]]"), "nowhere"),
+    "a layer that is not there": (
+        lambda m: m.add_adapter("x", "loreft[layers=[0,7]]"),
+        "layers of LoReftConfig names layer 7; this model has the layers 0 to 2",
+    ),
+    "a layer to leave out that is not there": (
+        lambda m: m.add_adapter("x", "lora[leave_out=[0]]|seq_bn[leave_out=[3]]"),
+        "leave_out of SeqBnConfig names layer 3",
+    ),
+    "the rank of a layer that is not there": (
+        lambda m: m.add_adapter(
+            "x", LoRAConfig(rank_pattern={"transformer.layer.9.attention.q_lin": 2})
+        ),
+        "rank_pattern of LoRAConfig names layer 9",
+    ),
+    "the alpha of a layer that is not there": (
+        lambda m: m.add_adapter(
+            "x", LoRAConfig(alpha_pattern={"transformer.layer.3.attention.v_lin": 2})
+        ),
+        "alpha_pattern of LoRAConfig names layer 3",
+    ),
+    "a name too long for a folder": (
+        lambda m: m.add_adapter("ü" * 128),
+        "allowed: text of 1 to 255 bytes",
+    ),
+    "a fusion's name too long for a folder": (
+        lambda m: m.add_adapter_fusion(["a", "b"], name="x" * 256),
+        "is no name for a fusion; allowed: text of 1 to 255 bytes",
+    ),
+    "half a character": (lambda m: m.add_adapter("\ud800"), "is no name for an adapter"),
     "widths that do not divide": (
         lambda m: m.add_adapter("x", "compacter[phm_dim=7,reduction_factor=2]"),
         "phm_dim is 7",

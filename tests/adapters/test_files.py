@@ -426,6 +426,18 @@ def test_a_model_comes_into_other_classes_with_its_adapters(everything, tmp_path
         equal(hidden(found, method), hidden(everything, method))
 
 
+def test_a_checkpoint_whose_adapter_leaves_out_layers_that_are_not_there_loads(tmp_path):
+    model = with_adapters(fresh(), {"a": "lora[leave_out=[1]]"})
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    data = json.loads(path.read_text())
+    (config,) = data["adapters"]["config_map"].values()
+    config["leave_out"] = [1, 9]
+    path.write_text(json.dumps(data))
+    found = distilbert.DistilBertModelWithHeads.from_pretrained(tmp_path)
+    equal(found.state_dict(), model.state_dict())
+
+
 # What is merged ----------------------------------------------------------------------------------
 
 

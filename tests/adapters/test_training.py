@@ -339,3 +339,16 @@ def test_only_fusions_that_train_and_are_to_be_regularised_are():
     torch.testing.assert_close(model.get_fusion_regularization_loss(), expected)
     model.freeze_model()
     assert model.get_fusion_regularization_loss() is None
+
+
+def test_fixed_positions_stay_frozen_whatever_is_thawed():
+    model = tiny(sinusoidal_pos_embds=True)
+    model.add_adapter("a")
+    model.freeze_model()
+    model.freeze_model(False)
+    frozen = [name for name, value in model.named_parameters() if not value.requires_grad]
+    assert frozen == ["embeddings.position_embeddings.weight"]
+    other = tiny()
+    other.freeze_model()
+    other.freeze_model(False)
+    assert all(value.requires_grad for value in other.parameters())

@@ -171,7 +171,7 @@ def test_a_list_of_labels_may_have_a_number_for_one_row_and_tags_for_another():
 def test_a_head_without_labels_leaves_no_common_loss():
     model = with_heads("classes", "tags")
     head = PerRow(["classes", "tags", "tags", "classes"])
-    for labels in ({"classes": CLASSES[[0, 3]]}, [2, None, None, 0]):
+    for labels in ({"classes": CLASSES[[0, 3]], "tags": None}, [2, None, None, 0]):
         output = model(IDS, MASK, head=head, labels=labels)
         assert output.loss is None
         assert output[1].loss is None
@@ -211,7 +211,15 @@ def test_each_head_takes_the_arguments_of_its_task():
         ({"labels": {"x": CLASSES}}, r"an entry for 'x'; allowed: for \['classes', 'tags'\]"),
         ({"start_positions": CLASSES}, "start_positions are given, and no head of this pass takes"),
         ({"colour": 3}, "colour are given, and no head of this pass takes them: 'classes' takes"),
-        ({"labels": {"classes": CLASSES}}, r"labels have shape \(4,\); allowed: \(2,\)"),
+        (
+            {"labels": {"classes": CLASSES, "tags": None}},
+            r"labels have shape \(4,\); allowed: \(2,\)",
+        ),
+        (
+            {"labels": {"classes": CLASSES[:2]}},
+            r"entries for \['classes'\] and none for 'tags', so .* no loss; give one for each",
+        ),
+        ({"labels": {}}, r"labels has entries for \[\] and none for 'classes'"),
     ],
 )
 def test_labels_that_no_head_can_use_are_told(labels, message):

@@ -19,7 +19,8 @@ from distilbert.adapters.configs import (
     members,
 )
 from distilbert.adapters.means import cut_products, means
-from distilbert.adapters.registry import Adapters, check_name
+from distilbert.adapters.naming import check_name
+from distilbert.adapters.registry import Adapters
 from distilbert.adapters.sharing import share, unshare
 from distilbert.adapters.site import Site, Slot
 from distilbert.adapters.summary import summary

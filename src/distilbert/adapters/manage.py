@@ -15,14 +15,17 @@ from distilbert.adapters.configs import (
     AdapterConfig,
     AdapterFusionConfig,
     BnConfig,
+    check_layers,
     check_places,
     members,
     resolve,
     resolve_fusion,
 )
 from distilbert.adapters.methods.fusion import Fusion, Residual
-from distilbert.adapters.registry import Adapters, FusionEntry, Traits, check_name
+from distilbert.adapters.naming import check_name
+from distilbert.adapters.registry import Adapters
 from distilbert.adapters.site import Slot, held
+from distilbert.adapters.traits import FusionEntry, Traits
 from distilbert.errors import AdapterError
 
 
@@ -130,9 +133,16 @@ def add(encoder: Any, name: Any, config: Any, *, overwrite: bool = False) -> Non
             f"this model already has an adapter {name!r}; choose another name, delete_adapter "
             "first, or pass overwrite_ok=True"
         )
-    resolved = resolve(config)
-    check_places(resolved, encoder.config.n_layers)
+    resolved = resolved_for(encoder, config)
     hang(encoder, name, resolved, built(encoder, name, resolved))
+
+
+def resolved_for(encoder: Any, config: Any) -> AdapterConfig:
+    """What users call a configuration. Raises AdapterError if it cannot be for this encoder."""
+    resolved = resolve(config)
+    check_layers(resolved, encoder.config.n_layers)
+    check_places(resolved, encoder.config.n_layers)
+    return resolved
 
 
 def hang(
@@ -226,11 +236,13 @@ def by_layer(encoder: Any, name: Any) -> dict[int, dict[str, nn.Module]]:
 # Training ----------------------------------------------------------------------------------------
 
 
-def freeze(encoder: nn.Module, frozen: bool = True) -> None:
-    """Freezes, or lets train, everything in an encoder, adapters too."""
+def freeze(encoder: Any, frozen: bool = True) -> None:
+    """Freezes, or lets train, everything in an encoder, adapters too, but what never trains."""
     for parameter in held(encoder):
         parameter.requires_grad_(not frozen)
     if not frozen:
+        if encoder.config.sinusoidal_pos_embds:
+            encoder.embeddings.position_embeddings.requires_grad_(False)
         for _, slot, _ in slots(encoder):
             for module in slot.values():
                 _freeze_fixed(module)

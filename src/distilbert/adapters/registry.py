@@ -1,7 +1,6 @@
 """Which adapters a model has, which are active, and whether a composition of them can run."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from distilbert.adapters.composition import (
@@ -18,88 +17,10 @@ from distilbert.adapters.composition import (
     names,
     parse,
 )
-from distilbert.adapters.configs import (
-    AdapterConfig,
-    AdapterFusionConfig,
-    BnConfig,
-    LoRAConfig,
-    PrefixTuningConfig,
-    PromptTuningConfig,
-    ReftConfig,
-    members,
-    preset_name,
-)
+from distilbert.adapters.configs import AdapterConfig, preset_name
 from distilbert.adapters.plan import Plan
-from distilbert.adapters.site import Site, Slot
+from distilbert.adapters.traits import FusionEntry, Traits
 from distilbert.errors import AdapterError
-
-_FORBIDDEN = frozenset(dir(Slot(Site("", 0, 0, 0))))  # what a module would hide
-
-
-def check_name(name: Any, what: str = "an adapter") -> str:
-    """Raises AdapterError unless a module can have this name."""
-    if not isinstance(name, str) or not name.isprintable() or not name or {*"./\\"} & {*name}:
-        raise AdapterError(
-            f"{name!r} is no name for {what}; allowed: a text without dots, slashes, backslashes "
-            "and control characters, as it becomes part of the names of weights and files"
-        )
-    if name in _FORBIDDEN:
-        raise AdapterError(
-            f"{what} cannot be called {name!r}: modules of PyTorch have an attribute of that name; "
-            "choose another, or load it under another with load_as"
-        )
-    return name
-
-
-@dataclass(frozen=True)
-class FusionEntry:
-    """A fusion: which adapters, and how."""
-
-    adapters: tuple[str, ...]
-    config: AdapterFusionConfig
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What an adapter is made of, as far as plans must know it. Worked out once, when it is added.
-
-    sites: Where it hangs. methods: In words. uneven: The projections that change the width where it
-    adds a low-rank product, (layer, name, width, out) each: stacks cannot chain there. inserts:
-    What it puts into rows. whole: Why it needs every token of a row, or "".
-    """
-
-    sites: tuple[Site, ...]
-    methods: frozenset[str]
-    uneven: tuple[tuple[int, str, int, int], ...]
-    inserts: tuple[Any, ...]
-    whole: str
-
-    @staticmethod
-    def of(name: str, config: AdapterConfig, sites: tuple[Site, ...]) -> "Traits":
-        """Of an adapter of this configuration that hangs there."""
-        methods: set[str] = set()
-        inserts: list[tuple[Any, ...]] = []
-        whole, adds = "", False
-        for member in members(config):
-            methods |= {word for kind, word in _METHODS if isinstance(member, kind)}
-            if isinstance(member, LoRAConfig):
-                adds = adds or member.composition_mode == "add"
-            elif isinstance(member, PrefixTuningConfig):
-                inserts.append(("prefix", member.prefix_length, tuple(member.leave_out)))
-            elif isinstance(member, PromptTuningConfig):
-                inserts.append(("prompt", member.prompt_length, member.combine))
-            elif isinstance(member, ReftConfig):
-                whole = f"the ReFT {name!r} counts positions"
-            if member.get("use_gating") or member.get("stochastic_depth"):
-                whole = f"{name!r} has gates or drops rows"
-        if any(site.name == "invertible" for site in sites):
-            methods.add("an invertible adapter")
-        uneven = tuple(
-            (site.layer, site.name, site.width, site.out)
-            for site in sites
-            if adds and site.name in _PROJECTIONS and site.width != site.out
-        )
-        return Traits(sites, frozenset(methods), uneven, tuple(inserts), whole)
 
 
 class Adapters(Collection[str]):
@@ -350,16 +271,6 @@ class Adapters(Collection[str]):
                 "no inverse, which a language-model head needs; use one of them, or a Stack"
             )
         return []
-
-
-_PROJECTIONS = ("q", "k", "v", "out", "lin1", "lin2")
-_METHODS: Sequence[tuple[type[AdapterConfig], str]] = (
-    (BnConfig, "bottleneck"),
-    (LoRAConfig, "LoRA"),
-    (PrefixTuningConfig, "prefixes"),
-    (PromptTuningConfig, "a prompt"),
-    (ReftConfig, "ReFT"),
-)
 
 
 def _last(child: Any) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distilbert.adapters.configs import AdapterConfig, LoRAConfig, ReftConfig, members
 from distilbert.adapters.foreign import published_keys, split_key
+from distilbert.adapters.naming import check_stored_name
 from distilbert.adapters.stored import (
     ADAPTER,
     FUSION,
@@ -21,7 +22,6 @@ from distilbert.adapters.stored import (
     StoredAdapter,
     StoredFusion,
     StoredHead,
-    check_name,
     setup_parts,
 )
 from distilbert.errors import AdapterError
@@ -42,7 +42,7 @@ def write_adapter(folder: Place, stored: StoredAdapter, *, safe: bool = True) ->
     Raises AdapterError, and changes nothing, for what no file can hold; FileError if the folder
     cannot be written.
     """
-    check_name(stored.name, "the adapter to be saved")
+    check_stored_name(stored.name, "the adapter to be saved")
     tensors = published_keys(stored.weights, stored.name)
     warn_of_own_options(stored.name, stored.config)
     data = {**stored.info, "config": stored.config.to_dict(), "name": stored.name}
@@ -52,7 +52,7 @@ def write_adapter(folder: Place, stored: StoredAdapter, *, safe: bool = True) ->
 def write_fusion(folder: Place, stored: StoredFusion, *, safe: bool = True) -> list[Path]:
     """Write an AdapterFusion, and its head if it has one; see write_adapter."""
     for name in (stored.name, *stored.adapters):
-        check_name(name, "the fusion to be saved")
+        check_stored_name(name, "the fusion to be saved")
     tensors = published_keys(stored.weights, stored.name)
     data = {
         **stored.info,
@@ -147,7 +147,7 @@ def _head_files(head: StoredHead | None) -> list[Files]:
             "or neither for the head of a fixed class"
         )
     if head.name is not None:
-        check_name(head.name, "the head to be saved")
+        check_stored_name(head.name, "the head to be saved")
     for key in head.weights:
         place = split_key(key)
         if head.name is not None and (place is None or place[:2] != ("heads", head.name)):

@@ -14,6 +14,7 @@ from torch import Tensor
 from distilbert.adapters.archive import opened, read_tensors
 from distilbert.adapters.configs import AdapterFusionConfig, config_of_file, resolve
 from distilbert.adapters.foreign import encoder_keys, rename, split_key, without_unused_invertible
+from distilbert.adapters.naming import check_stored_name
 from distilbert.adapters.peft import read_peft
 from distilbert.adapters.peft_saving import write_peft
 from distilbert.adapters.saving import write_adapter, write_fusion, write_head, write_setup
@@ -28,7 +29,6 @@ from distilbert.adapters.stored import (
     StoredFusion,
     StoredHead,
     StoredSetup,
-    check_name,
     check_numbers,
     setup_parts,
 )
@@ -83,7 +83,7 @@ def read_adapter(
             stored = read_peft(source, with_head=with_head, use_safetensors=use_safetensors)
             return stored if config is None else _with_config(stored, config)
         settings, info = _split(data, path, "config", "name")
-        name = check_name(data.get("name"), repr(str(path)))
+        name = check_stored_name(data.get("name"), repr(str(path)))
         check_numbers(settings, f"{str(path)!r}, under 'config',")
         weights = _encoder_weights(source, ADAPTER, use_safetensors)
         head = _read_head(source, use_safetensors) if with_head and source.path(HEAD[0]) else None
@@ -112,7 +112,7 @@ def read_fusion(
         data = read_json(path)
         settings, info = _split(data, path, "config", "name", "adapter_names")
         check_numbers(settings, f"{str(path)!r}, under 'config',")
-        name = check_name(data.get("name"), repr(str(path)))
+        name = check_stored_name(data.get("name"), repr(str(path)))
         adapters = data.get("adapter_names", name)
         if isinstance(adapters, str):
             adapters = adapters.split(",")
@@ -121,7 +121,7 @@ def read_fusion(
                 f"{str(path)!r} says adapter_names {adapters!r:.100}; allowed: a list of names"
             )
         for adapter in adapters:
-            check_name(adapter, f"{str(path)!r}, under 'adapter_names',")
+            check_stored_name(adapter, f"{str(path)!r}, under 'adapter_names',")
         weights = _without_longer_names(_encoder_weights(source, FUSION, use_safetensors), name)
         head = _read_head(source, use_safetensors) if with_head and source.path(HEAD[0]) else None
         settings = {"dropout_prob": None, **settings}  # files before that option lack it
@@ -221,7 +221,7 @@ def _read_head(source: Source, use_safetensors: bool | None) -> StoredHead:
         )
     check_numbers({"num_labels": info.get("num_labels")}, repr(str(path)))
     if config is not None:
-        name = check_name(name, repr(str(path)))
+        name = check_stored_name(name, repr(str(path)))
         check_numbers(config, f"{str(path)!r}, under 'config',")
     weights = read_tensors(source, HEAD, use_safetensors)
     if name is None:

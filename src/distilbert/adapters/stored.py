@@ -9,6 +9,7 @@ from torch import Tensor
 
 from distilbert.adapters.composition import Composition, fused, names
 from distilbert.adapters.configs import AdapterConfig, AdapterFusionConfig
+from distilbert.adapters.naming import check_stored_name
 from distilbert.errors import AdapterError
 
 MODEL_TYPE = "distilbert"
@@ -75,23 +76,6 @@ class StoredSetup(NamedTuple):
 # What may stand in a file -------------------------------------------------------------------------
 
 
-def check_name(name: object, where: str) -> str:
-    """`name`, if an adapter, fusion or head can have it and a folder too.
-
-    Raises AdapterError otherwise; `where` says whence it comes.
-    """
-    if isinstance(name, str) and name and not set(name) & set("./\\") and name.isprintable():
-        try:
-            if len(name.encode()) <= 255:
-                return name
-        except UnicodeEncodeError:  # half a surrogate pair
-            pass
-    raise AdapterError(
-        f"{where} names {name!r:.100}; allowed: text of 1 to 255 bytes without dots, slashes, "
-        "backslashes and control characters. Change the name in the file if you trust it"
-    )
-
-
 _SIZES = {  # what rows or columns of a weight are counted by, and the most that is believed
     **dict.fromkeys(("r", "rank_pattern", "n_up_projection", "phm_dim", "phm_rank"), 2**14),
     **dict.fromkeys(("bottleneck_size", "prefix_length", "prompt_length"), 2**14),
@@ -154,7 +138,7 @@ def setup_parts(setup: object, heads: object, where: str) -> dict[str, tuple[str
         headed = names(_composition(heads, where))
     else:
         listed = heads if isinstance(heads, list) else [heads] if heads else []
-        headed = [check_name(name, f"{where}, under 'head_setup',") for name in listed]
+        headed = [check_stored_name(name, f"{where}, under 'head_setup',") for name in listed]
     fusions = tuple(dict.fromkeys(fused(tree)))
     return {"adapters": tuple(names(tree)), "fusions": fusions, "heads": tuple(headed)}
 
@@ -165,5 +149,5 @@ def _composition(data: object, where: str) -> Composition:
     except (AdapterError, RecursionError) as error:
         raise AdapterError(f"{where} is no setup that can be used: {error}") from error
     for name in [*names(tree), *fused(tree)]:
-        check_name(name, where)
+        check_stored_name(name, where)
     return tree

@@ -17,15 +17,17 @@ from distilbert.adapters.configs import (
     PrefixTuningConfig,
     PromptTuningConfig,
     ReftConfig,
+    check_places,
     members,
     preset_name,
     resolve,
     resolve_fusion,
 )
 from distilbert.adapters.foreign import rename, split_key
-from distilbert.adapters.registry import FusionEntry, check_name
+from distilbert.adapters.naming import check_name
 from distilbert.adapters.saving import warn_of_own_options
 from distilbert.adapters.stored import MODEL_TYPE, StoredAdapter, StoredFusion, check_numbers
+from distilbert.adapters.traits import FusionEntry
 from distilbert.errors import AdapterError
 
 logger = logging.getLogger("distilbert")
@@ -356,7 +358,10 @@ def restore(encoder: Any, data: Any) -> None:
             )
     check_numbers(data, "the configuration, under 'adapters',")
     for name, label in parts["adapters"].items():
-        manage.add(encoder, name, resolve(_labelled(parts["config_map"], label)))
+        config = resolve(_labelled(parts["config_map"], label))
+        check_name(name)
+        check_places(config, encoder.config.n_layers)
+        manage.hang(encoder, name, config, manage.built(encoder, name, config))
     for name, label in parts["fusions"].items():
         adapters = parts["fusion_name_map"].get(name) or str(name).split(",")
         config = resolve_fusion(_labelled(parts["fusion_config_map"], label))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from distilbert.adapters import arithmetic, manage, merge
 from distilbert.adapters.composition import Composition
-from distilbert.adapters.configs import AdapterConfig, resolve
+from distilbert.adapters.configs import AdapterConfig
 from distilbert.adapters.older import without_type
 from distilbert.adapters.plan import Plan
 from distilbert.adapters.registry import Adapters
@@ -100,8 +100,9 @@ class Adapted(nn.Module):
 
     def supports_adapter(self, type_or_config: Any) -> bool:
         """Whether an adapter of this configuration can hang in this model."""
+        own = self.base_model
         try:
-            manage.built(self.base_model, "supported", resolve(type_or_config))
+            manage.built(own, "supported", manage.resolved_for(own, type_or_config))
         except AdapterError:
             return False
         return True

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from distilbert.adapters.composition import Composition
-from distilbert.adapters.registry import check_name
+from distilbert.adapters.naming import check_name
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError
 from distilbert.model.encoder import DistilBertModel

@@ -8,7 +8,7 @@ from torch import nn
 
 from distilbert.adapters.arithmetic import counts_of
 from distilbert.adapters.means import means
-from distilbert.adapters.registry import check_name
+from distilbert.adapters.naming import check_name
 from distilbert.adapters.store import StoredHead
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError, InputError

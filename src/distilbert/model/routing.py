@@ -261,7 +261,7 @@ def _stacked(route: Route, name: str, entries: list[Any], device: torch.device) 
 
 
 def check_given(given: Mapping[str, Any], taken: Mapping[str, Collection[str]]) -> None:
-    """Raises InputError for an argument that no head of the pass takes.
+    """Raises InputError for an argument that no head of the pass takes, or not all that would.
 
     given: What is not None, by name. taken: What each head of the pass takes.
     """
@@ -278,4 +278,10 @@ def check_given(given: Mapping[str, Any], taken: Mapping[str, Collection[str]]) 
             raise InputError(
                 f"{name} has an entry for {strangers[0]!r}; allowed: for {sorted(takers)}, the "
                 "heads of this pass that take it"
+            )
+        left = [head for head in takers if isinstance(value, Mapping) and head not in value]
+        if left:
+            raise InputError(
+                f"{name} has entries for {sorted(value)} and none for {left[0]!r}, so that the "
+                "pass would have no loss; give one for each of its heads, None for no loss"
             )

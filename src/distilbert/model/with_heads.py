@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from distilbert.adapters.naming import check_name
 from distilbert.adapters.plan import merged
-from distilbert.adapters.registry import check_name
 from distilbert.adapters.setup import current_setup
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError, InputError

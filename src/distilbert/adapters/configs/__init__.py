@@ -47,6 +47,7 @@ from distilbert.adapters.configs.union import (
     ConfigUnion,
     MAMConfig,
     UniPELTConfig,
+    check_layers,
     check_places,
     members,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "StaticAdapterFusionConfig",
     "UniPELTConfig",
     "VeraConfig",
+    "check_layers",
     "check_places",
     "config_of_file",
     "members",

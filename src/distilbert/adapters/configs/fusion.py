@@ -22,6 +22,7 @@ class AdapterFusionConfig(AdapterConfig):
         residual_before: Whether the residual is added to each output rather than to their mix.
         temperature: Whether the mix starts even and becomes sharp while training.
         value_before_softmax: Whether the value matrix comes before the mixing rather than after.
+            It is linear, so that both give the same numbers: kept for the files that say it.
         value_initialized: Whether the value matrix starts near the identity.
         dropout_prob: Rate, on the scores; None for the model's `attention_dropout`.
 

@@ -179,6 +179,29 @@ def check_places(config: AdapterConfig, n_layers: int | None = None) -> None:
             )
 
 
+def check_layers(config: AdapterConfig, n_layers: int) -> None:
+    """Raises AdapterError if a configuration names layers that a model of `n_layers` has not.
+
+    Files may name them: one for another depth is told by its weights.
+    """
+    for member in members(config):
+        named = {
+            "leave_out": member.get("leave_out", ()),
+            "layers": member._listed() or (),
+            **{
+                option: [int(path.split(".")[2]) for path in member.get(option, ())]
+                for option in ("rank_pattern", "alpha_pattern")
+            },
+        }
+        for option, layers in named.items():
+            beyond = sorted(layer for layer in layers if layer >= n_layers)
+            if beyond:
+                raise AdapterError(
+                    f"{option} of {type(member).__name__} names layer {beyond[0]}; this model has "
+                    f"the layers 0 to {n_layers - 1}"
+                )
+
+
 def _meet(first: AdapterConfig, second: AdapterConfig, n_layers: int | None) -> bool:
     """Whether a layer holds both; False where that is open."""
     out = {*first.get("leave_out", ()), *second.get("leave_out", ())}

@@ -9,6 +9,7 @@ import torch
 
 from adapted import batch, tiny
 from distilbert.adapters.configs import AdapterConfig, resolve
+from distilbert.model.call import Call
 
 
 def with_adapter(config: Any, **settings: Any) -> Any:
@@ -71,7 +72,7 @@ def trained(config: Any) -> Any:
 
 def _hidden(model: Any) -> Any:
     ids, mask = batch()
-    flow = model.flow(ids, mask, *[None] * 5)
+    flow = model.flow(Call(ids, mask))
     encoded = model.encode(ids, flow)
     real = encoded.layout.real
     return encoded.hidden if real is None else encoded.hidden[real]

@@ -20,6 +20,7 @@ from distilbert import AdapterError
 from distilbert.adapters import Average, BatchSplit, MultiTask, Parallel, PerRow, Split, Stack
 from distilbert.flow import Flow
 from distilbert.layout import Packed
+from distilbert.model.call import Call
 
 CLOSE = {"rtol": 1e-4, "atol": 2e-5}  # float32 sums in another order, through three layers
 OTHERS = dict(zip(METHODS, [*METHODS][7:] + [*METHODS][:7], strict=True))  # a partner for each
@@ -32,7 +33,7 @@ LAYERED = [method for method in METHODS if method not in ROOTED]
 def rows_padded(model, setup, lengths=LENGTHS, columns=None, **options):
     """The last layer of each row's real tokens and prompts, through padded rows."""
     ids, mask = batch(lengths, columns)
-    flow = model.flow(ids, mask, None, None, None, None, None, setup, options.get("task_ids"))
+    flow = model.flow(Call(ids, mask, adapter_names=setup, task_ids=options.get("task_ids")))
     encoded = model.encode(ids, flow)
     return _rows(encoded, lengths * flow.plan.copies)
 
@@ -100,7 +101,7 @@ def test_a_batch_equals_its_rows_one_by_one(model, method, rows):
     ids, _ = batch()
     together = rows(model, method)
     for row, length in enumerate(LENGTHS):
-        flow = model.flow(ids[row : row + 1, :length], None, *[None] * 5, method)
+        flow = model.flow(Call(ids[row : row + 1, :length], adapter_names=method))
         alone = model.encode(ids[row : row + 1, :length], flow).hidden[0]
         torch.testing.assert_close(together[row], alone, **CLOSE)
 
@@ -142,7 +143,7 @@ def test_the_tokens_that_a_head_reads_are_those_of_the_whole_layer(model, method
         chosen = chosen if wanted == "first" else chosen[mask.bool()]
         flow = Flow(layout, plan=model.plan(method))
     else:
-        flow = model.flow(ids, mask, *[None] * 5, method)
+        flow = model.flow(Call(ids, mask, adapter_names=method))
     whole = model.encode(ids, flow)
     read = model.encode(ids, flow, chosen)
     if wanted == "first":
@@ -461,7 +462,7 @@ def test_copies_that_nothing_tells_apart_are_read_like_others(model, wanted):
     ids, mask = batch()
     plan = model.adapters_config.plan(Parallel("lora", "ia3"), [0, 1, 2])
     chosen = wanted if wanted == "first" else (ids % 3 == 0) & mask.bool()
-    layout = model.flow(ids, mask, *[None] * 5).layout
+    layout = model.flow(Call(ids, mask)).layout
     read = model.encode(ids, Flow(layout, plan=plan), chosen)
     plain = model.encode(ids, Flow(layout), chosen)
     torch.testing.assert_close(read.hidden, plain.hidden.repeat(2, 1), **CLOSE)

@@ -21,6 +21,7 @@ from distilbert.adapters import (
     Split,
     Stack,
 )
+from distilbert.model.call import Call
 from distilbert.outputs import MultiHeadOutput, SequenceClassifierOutput
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -216,7 +217,7 @@ def test_the_tokens_that_a_head_reads_compile_with_adapters():
     model = three()
 
     def first(ids, mask, setup):
-        return model.encode(ids, model.flow(ids, mask, *[None] * 5, setup), "first").hidden
+        return model.encode(ids, model.flow(Call(ids, mask, adapter_names=setup)), "first").hidden
 
     fast = compiled(first)
     for setup in ("a", PerRow(["a", None, "b", "a"])):

@@ -20,7 +20,7 @@ from distilbert.adapters import (
 )
 from distilbert.flow import Flow
 from distilbert.layout import Packed
-from distilbert.model.encoder import reported
+from distilbert.model.passed import reported
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

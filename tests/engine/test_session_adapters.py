@@ -8,6 +8,7 @@ import torch
 from adapted import METHODS, WORDS, shake, tiny, with_adapters
 from distilbert import Session
 from distilbert.adapters import AdapterSetup, Average, Fuse, Split, Stack
+from distilbert.model.call import Call
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +36,7 @@ def texts():
 def alone(model, row):
     """The last layer of a row and what the head says of it, by a padded batch of that row."""
     ids, name = torch.tensor([row]), type(model).__name__
-    flow = model.base_model.flow(ids, *[None] * 6)
+    flow = model.base_model.flow(Call(ids))
     hidden = model.base_model.encode(ids, flow).own()[0]
     if name == "DistilBertModel":
         return hidden, None

@@ -17,6 +17,7 @@ from distilbert.flow import Flow
 from distilbert.layout import Packed
 from distilbert.model.encoder import Encoded
 from distilbert.model.for_tasks import ForTask
+from distilbert.model.passed import undo
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.model.stream import Wanted
 
@@ -160,8 +161,9 @@ class Session:
         if reads == "tokens":
             return self.model.logits(self._encode(ids, layout).own()), layout.lengths
         encoded = self._encode(ids, layout, ids == self.tokenizer.mask_token_id)
-        undo = self.model.base_model.undo(self._flow(layout), encoded)
-        return self.model.logits(encoded.hidden, *(() if undo is None else (undo,))), encoded.counts
+        undone = undo(self.model.base_model, self._flow(layout), encoded)
+        more = () if undone is None else (undone,)
+        return self.model.logits(encoded.hidden, *more), encoded.counts
 
     def _checked(self, rows: Rows) -> list[list[int]]:
         """The rows as lists of ids. Raises InputError, naming the row that cannot be read."""

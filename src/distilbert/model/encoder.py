@@ -1,6 +1,5 @@
 """The encoder, and `DistilBertModel`, which users name."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,14 +13,15 @@ from distilbert.adapters.embeddings import Tables
 from distilbert.adapters.manage import fusion_modules
 from distilbert.adapters.plan import Plan, by_rows, repeated_tasks
 from distilbert.adapters.registry import Adapters
-from distilbert.adapters.site import ROOT, HiddenState, Holder, Notes, Site, Slot, by_place
+from distilbert.adapters.site import ROOT, HiddenState, Holder, Notes, Site, Slot
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError, InputError
 from distilbert.flow import Flow
 from distilbert.layout import Layout, Padded, Read
-from distilbert.layout.tokens import starts_of
+from distilbert.model.call import Call
 from distilbert.model.inputs import check_head_mask, check_inputs, has_values
 from distilbert.model.layers import Block, Embeddings
+from distilbert.model.passed import reported
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.model.stream import Stream, Wanted, inverted
 from distilbert.outputs import BaseModelOutput
@@ -225,6 +225,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         task_ids: Any = None,
         output_adapter_gating_scores: bool = False,
         output_adapter_fusion_attentions: bool = False,
+        adapter_input_parallelized: bool | None = None,
     ) -> BaseModelOutput | tuple[Tensor, ...]:
         """Encodes a padded batch.
 
@@ -243,12 +244,13 @@ class DistilBertModel(DistilBertPreTrainedModel):
             task_ids: (rows,) numbers or names of each row's task, where `MultiTask` acts.
             output_adapter_gating_scores: Also return the gates of adapters.
             output_adapter_fusion_attentions: Also return the attentions of adapter fusions.
+            adapter_input_parallelized: False or None; AdapterHub's library has it.
 
         Raises:
             InputError: Shapes, types or values do not fit this model.
             AdapterError: Adapters do not exist, or cannot be combined so.
         """
-        flow = self.flow(
+        call = Call(
             input_ids,
             attention_mask,
             head_mask,
@@ -260,56 +262,42 @@ class DistilBertModel(DistilBertPreTrainedModel):
             task_ids,
             output_adapter_gating_scores,
             output_adapter_fusion_attentions,
+            adapter_input_parallelized,
         )
+        flow = self.flow(call)
         encoded = self.encode(input_ids, flow, embeds=inputs_embeds)
         output = BaseModelOutput(
             encoded.hidden, encoded.hidden_states, encoded.attentions, *reported(encoded, flow)
         )
         return output if self.returns_dict(return_dict) else output.to_tuple()
 
-    def flow(
-        self,
-        input_ids: Tensor | None,
-        attention_mask: Tensor | None,
-        head_mask: Tensor | None,
-        inputs_embeds: Tensor | None,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        position_ids: Tensor | None,
-        adapter_names: Any = None,
-        task_ids: Any = None,
-        gates: bool = False,
-        fusions: bool = False,
-        choices: int = 1,
-    ) -> Flow:
-        """Checks the arguments of a forward pass and says how it runs.
+    def flow(self, call: Call, choices: int = 1) -> Flow:
+        """Checks what a forward pass is asked for, and says how it runs.
 
         Where `choices` neighbouring rows belong together, adapters are named for all of them once.
 
         Raises InputError or AdapterError.
         """
-        check_inputs(self.config, input_ids, attention_mask, inputs_embeds, position_ids)
-        config, plan = self.config, self._plan(adapter_names)
+        config = self.config
+        check_inputs(config, call.ids, call.mask, call.embeds, call.positions)
+        plan = self._plan(call.adapter_names)
         if choices > 1:  # what does not fit is told of the caller's rows
-            first = inputs_embeds if input_ids is None else input_ids
-            plan.runs(first.shape[0] // choices, task_ids)  # type: ignore[union-attr]
+            first = call.embeds if call.ids is None else call.ids
+            plan.runs(first.shape[0] // choices, call.task_ids)  # type: ignore[union-attr]
+        states, attentions = call.hidden_states, call.attentions
         flow = Flow(
-            Padded(_real(attention_mask), position_ids),
-            hidden_states=(
-                config.output_hidden_states
-                if output_hidden_states is None
-                else output_hidden_states
-            ),
-            attentions=config.output_attentions if output_attentions is None else output_attentions,
-            gates=gates,
-            fusions=fusions,
+            Padded(_real(call.mask), call.positions),
+            hidden_states=config.output_hidden_states if states is None else states,
+            attentions=config.output_attentions if attentions is None else attentions,
+            gates=call.gates,
+            fusions=call.fusions,
             plan=plan.for_choices(choices),
-            task_ids=repeated_tasks(task_ids, choices),
+            task_ids=repeated_tasks(call.task_ids, choices),
         )
-        if head_mask is None:
+        if call.head_mask is None:
             return flow
-        check_head_mask(config, head_mask)
-        every_layer = head_mask.to(self.dtype).expand(config.n_layers, config.n_heads)
+        check_head_mask(config, call.head_mask)
+        every_layer = call.head_mask.to(self.dtype).expand(config.n_layers, config.n_heads)
         return replace(flow, head_mask=every_layer)
 
     def _plan(self, adapter_names: Any) -> Plan:
@@ -331,45 +319,6 @@ class DistilBertModel(DistilBertPreTrainedModel):
         for name in fused(plan.setup):
             for _, fusion in fusion_modules(self, name):
                 fusion.cool()
-
-    def check_undo(self, flow: Flow) -> None:
-        """Raises AdapterError where invertible adapters together have no inverse."""
-        self.own_adapters.check_inverse(flow.plan.setup)
-
-    def undo(self, flow: Flow, encoded: Encoded) -> Callable[[Tensor], Tensor] | None:
-        """What takes the invertible adapters of a pass back, before a language-model head's words.
-
-        It takes what the head reads: `encoded.own()`, or the tokens that were chosen.
-        """
-        if flow.plan.setup is None or not len(self.invertible_adapters):
-            return None
-        counts = encoded.counts
-        copied = encoded.layout.count(encoded.hidden) if counts is None else len(counts)
-        runs = flow.plan.runs(copied // flow.plan.copies, flow.task_ids)
-        inverses = [self.own_adapters.inverse(tree) for tree, _ in runs]
-        rows = [count for _, count in runs]
-        if counts is None:
-            sizes = encoded.layout.own_sizes(rows)
-        else:
-            starts = starts_of(rows)
-            sizes = [sum(counts[at : at + n]) for at, n in zip(starts, rows, strict=True)]
-        adapters: Any = self.invertible_adapters
-
-        def undone(x: Tensor) -> Tensor:
-            parts = []
-            for acting, part in zip(inverses, torch.split(x, sizes), strict=True):
-                for name in acting:
-                    part = adapters[name].inverse(part)  # noqa: PLW2901
-                parts.append(part)
-            return torch.cat(parts)
-
-        return undone if any(inverses) else None
-
-
-def reported(encoded: Encoded, flow: Flow) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The gates and fusion attentions of a pass, where asked for: {name: {layer: {place: …}}}."""
-    gates = by_place(encoded.notes, "gates") if flow.gates else None
-    return gates, by_place(encoded.notes, "fusions") if flow.fusions else None
 
 
 def _real(mask: Tensor | None) -> Tensor | None:

@@ -15,11 +15,13 @@ from distilbert.adapters.store import StoredHead
 from distilbert.config import DistilBertConfig
 from distilbert.errors import ConfigError, InputError
 from distilbert.model import tasks
+from distilbert.model.call import Call
 from distilbert.model.encoder import DistilBertModel
 from distilbert.model.head_files import checked_fixed, stored_fixed
 from distilbert.model.heads import Undo, answer, repeated
 from distilbert.model.inputs import check_tensor
 from distilbert.model.layers import EPSILON, Linear
+from distilbert.model.passed import check_undo, undo
 from distilbert.model.pretrained import DistilBertPreTrainedModel
 from distilbert.outputs import Output
 
@@ -51,37 +53,15 @@ class ForTask(DistilBertPreTrainedModel):
     ) -> Any:
         return None if stored is None else checked_fixed(self, stored, id2label)
 
-    def _run(
-        self,
-        input_ids: Tensor | None,
-        attention_mask: Tensor | None,
-        head_mask: Tensor | None,
-        inputs_embeds: Tensor | None,
-        labels: Any,
-        output_attentions: bool | None,
-        output_hidden_states: bool | None,
-        return_dict: bool | None,
-        position_ids: Tensor | None,
-        adapters: tuple[Any, Any, bool, bool],
-        choices: int = 0,
-    ) -> Outputs:
-        flow = self.distilbert.flow(
-            input_ids,
-            attention_mask,
-            head_mask,
-            inputs_embeds,
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            *adapters,
-            choices=choices or 1,
-        )
+    def _run(self, call: Call, labels: Any, return_dict: bool | None, choices: int = 0) -> Outputs:
+        encoder = self.distilbert
+        flow = encoder.flow(call, choices or 1)
         if self.task.reads == "masks":
-            self.distilbert.check_undo(flow)
-        encoded = self.distilbert.encode(input_ids, flow, embeds=inputs_embeds)
+            check_undo(encoder, flow)
+        encoded = encoder.encode(call.ids, flow, embeds=call.embeds)
         labels = repeated(labels, flow.plan.copies)
-        undo = self.distilbert.undo(flow, encoded) if self.task.reads == "masks" else None
-        output = answer(self, encoded, flow, labels, self.config, choices, undo)
+        undone = undo(encoder, flow, encoded) if self.task.reads == "masks" else None
+        output = answer(self, encoded, flow, labels, self.config, choices, undone)
         return output if self.returns_dict(return_dict) else output.to_tuple()
 
 
@@ -104,25 +84,24 @@ class ForLabels(ForTask):
         task_ids: Any = None,
         output_adapter_gating_scores: bool = False,
         output_adapter_fusion_attentions: bool = False,
+        adapter_input_parallelized: bool | None = None,
     ) -> Outputs:
         """The task's output; with labels, as the class describes them, also the loss."""
-        return self._run(
+        call = Call(
             input_ids,
             attention_mask,
             head_mask,
             inputs_embeds,
-            labels,
             output_attentions,
             output_hidden_states,
-            return_dict,
             position_ids,
-            (
-                adapter_names,
-                task_ids,
-                output_adapter_gating_scores,
-                output_adapter_fusion_attentions,
-            ),
+            adapter_names,
+            task_ids,
+            output_adapter_gating_scores,
+            output_adapter_fusion_attentions,
+            adapter_input_parallelized,
         )
+        return self._run(call, labels, return_dict)
 
 
 class DistilBertForMaskedLM(ForLabels):
@@ -255,26 +234,25 @@ class DistilBertForQuestionAnswering(ForTask):
         task_ids: Any = None,
         output_adapter_gating_scores: bool = False,
         output_adapter_fusion_attentions: bool = False,
+        adapter_input_parallelized: bool | None = None,
     ) -> Outputs:
         """start_positions, end_positions: (rows,) columns; those beyond the row carry no loss."""
         asked = start_positions is not None and end_positions is not None
-        return self._run(
+        call = Call(
             input_ids,
             attention_mask,
             head_mask,
             inputs_embeds,
-            (start_positions, end_positions) if asked else None,
             output_attentions,
             output_hidden_states,
-            return_dict,
             position_ids,
-            (
-                adapter_names,
-                task_ids,
-                output_adapter_gating_scores,
-                output_adapter_fusion_attentions,
-            ),
+            adapter_names,
+            task_ids,
+            output_adapter_gating_scores,
+            output_adapter_fusion_attentions,
+            adapter_input_parallelized,
         )
+        return self._run(call, (start_positions, end_positions) if asked else None, return_dict)
 
 
 class DistilBertForTokenClassification(ForLabels):
@@ -346,29 +324,27 @@ class DistilBertForMultipleChoice(ForLabels):
         task_ids: Any = None,
         output_adapter_gating_scores: bool = False,
         output_adapter_fusion_attentions: bool = False,
+        adapter_input_parallelized: bool | None = None,
     ) -> Outputs:
         """input_ids: (rows, choices, columns), as all inputs; labels: (rows,) the right choice."""
         for name, given in (("attention_mask", attention_mask), ("position_ids", position_ids)):
             _choices(name, given, 3)
         choices = _choices("input_ids", input_ids, 3) or _choices("inputs_embeds", inputs_embeds, 4)
-        return self._run(
+        call = Call(
             _flat(input_ids),
             _flat(attention_mask),
             head_mask,
             _flat(inputs_embeds),
-            labels,
             output_attentions,
             output_hidden_states,
-            return_dict,
             _flat(position_ids),
-            (
-                adapter_names,
-                task_ids,
-                output_adapter_gating_scores,
-                output_adapter_fusion_attentions,
-            ),
-            choices,
+            adapter_names,
+            task_ids,
+            output_adapter_gating_scores,
+            output_adapter_fusion_attentions,
+            adapter_input_parallelized,
         )
+        return self._run(call, labels, return_dict, choices)
 
 
 def _choices(name: str, x: Tensor | None, axes: int) -> int:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from distilbert.adapters.composition import PerRow
 from distilbert.flow import Flow
-from distilbert.model.encoder import Encoded, reported
+from distilbert.model.encoder import Encoded
+from distilbert.model.passed import reported
 from distilbert.model.tasks import Labelled, Task
 from distilbert.outputs import Output
 

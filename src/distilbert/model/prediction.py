@@ -13,9 +13,10 @@ from distilbert.adapters.methods.activation import ALIASES, activation
 from distilbert.config import DistilBertConfig
 from distilbert.errors import AdapterError, ConfigError
 from distilbert.flow import Flow
-from distilbert.model.encoder import Encoded, reported
+from distilbert.model.encoder import Encoded
 from distilbert.model.heads import Undo, answer
 from distilbert.model.layers import Linear, initialise
+from distilbert.model.passed import reported
 from distilbert.model.tasks import Task
 from distilbert.outputs import BaseModelOutput, Output
 from distilbert.settings import labels

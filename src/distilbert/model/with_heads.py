@@ -17,6 +17,7 @@ from distilbert.errors import AdapterError, InputError
 from distilbert.files.find import HUB_OPTIONS
 from distilbert.flow import Flow
 from distilbert.model import for_tasks
+from distilbert.model.call import Call
 from distilbert.model.conversion import (
     FIXED,
     fixed_from_flexible,
@@ -25,10 +26,11 @@ from distilbert.model.conversion import (
     renames,
     shared,
 )
-from distilbert.model.encoder import Encoded, reported
+from distilbert.model.encoder import Encoded
 from distilbert.model.flexible import LanguageModelHead, MultipleChoiceHead
 from distilbert.model.heads import of_rows
 from distilbert.model.named_heads import NamedHeads
+from distilbert.model.passed import check_undo, reported, undo
 from distilbert.model.routing import (
     Batch,
     Route,
@@ -83,6 +85,7 @@ class DistilBertModelWithHeads(NamedHeads):
         task_ids: Any = None,
         output_adapter_gating_scores: bool = False,
         output_adapter_fusion_attentions: bool = False,
+        adapter_input_parallelized: bool | None = None,
         **kwargs: Any,
     ) -> Outputs:
         """The output of one head, a `MultiHeadOutput` of several, or that of the encoder.
@@ -122,7 +125,7 @@ class DistilBertModelWithHeads(NamedHeads):
         }
         given = {name: value for name, value in given.items() if value is not None}
         batch = flattened(input_ids, attention_mask, inputs_embeds, position_ids)
-        flow = self.distilbert.flow(
+        call = Call(
             batch.ids,
             batch.mask,
             head_mask,
@@ -134,8 +137,9 @@ class DistilBertModelWithHeads(NamedHeads):
             task_ids,
             output_adapter_gating_scores,
             output_adapter_fusion_attentions,
-            choices=batch.choices or 1,
+            adapter_input_parallelized,
         )
+        flow = self.distilbert.flow(call, batch.choices or 1)
         found = self._heads_of_rows(head, flow, batch, named=adapter_names is not None)
         self._check_heads(found, flow, batch, given)
         encoded = self.distilbert.encode(batch.ids, flow, embeds=batch.embeds)
@@ -173,7 +177,7 @@ class DistilBertModelWithHeads(NamedHeads):
         for route in found:
             head = self.named_head(route.head)
             if isinstance(head, LanguageModelHead):
-                self.distilbert.check_undo(flow)
+                check_undo(self.distilbert, flow)
             taken[route.head] = tuple(given) if head.runs_itself else head.takes
             chooses = isinstance(head, MultipleChoiceHead)
             if batch.choices and not chooses and not head.runs_itself:
@@ -243,8 +247,8 @@ class DistilBertModelWithHeads(NamedHeads):
             if head.runs_itself or name in head.takes
         }
         words = isinstance(head, LanguageModelHead) and not head.runs_itself
-        undo = self.distilbert.undo(flow, encoded) if words else None
-        return head.answer(encoded, flow, own, choices, undo)
+        undone = undo(self.distilbert, flow, encoded) if words else None
+        return head.answer(encoded, flow, own, choices, undone)
 
     # Fixed classes ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from distilbert.layout import Packed
 from distilbert.model import for_tasks
 from distilbert.model.for_tasks import ForTask
 from distilbert.model.heads import repeated
+from distilbert.model.passed import undo
 from distilbert.training.batches import OF_TOKENS, Batch
 
 
@@ -151,8 +152,8 @@ def read(model: ForTask, batch: Batch, plan: Plan) -> tuple[Tensor, Tensor]:
     elif batch.kind in OF_TOKENS:
         scored = targets != IGNORED
         encoded = encoder.encode(batch.ids, flow, scored)
-        undo = encoder.undo(flow, encoded) if model.task.reads == "masks" else None
-        logits = model.logits(encoded.hidden, *(() if undo is None else (undo,)))
+        undone = undo(encoder, flow, encoded) if model.task.reads == "masks" else None
+        logits = model.logits(encoded.hidden, *(() if undone is None else (undone,)))
         targets = targets[scored]
     else:
         logits = model.logits(encoder.encode(batch.ids, flow, "first").hidden)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from distilbert.adapters.composition import ALLOWED_NESTINGS as ALLOWED_NESTINGS
+    from distilbert.adapters.composition import AdapterCompositionBlock as AdapterCompositionBlock
     from distilbert.adapters.composition import Average as Average
     from distilbert.adapters.composition import BatchSplit as BatchSplit
     from distilbert.adapters.composition import Composition as Composition
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from distilbert.adapters.composition import PerRow as PerRow
     from distilbert.adapters.composition import Split as Split
     from distilbert.adapters.composition import Stack as Stack
+    from distilbert.adapters.composition import parse_composition as parse_composition
+    from distilbert.adapters.composition import validate_composition as validate_composition
     from distilbert.adapters.configs import ADAPTER_CONFIG_MAP as ADAPTER_CONFIG_MAP
     from distilbert.adapters.configs import ADAPTERFUSION_CONFIG_MAP as ADAPTERFUSION_CONFIG_MAP
     from distilbert.adapters.configs import DEFAULT_ADAPTER_CONFIG as DEFAULT_ADAPTER_CONFIG
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from distilbert.adapters.configs import LoReftConfig as LoReftConfig
     from distilbert.adapters.configs import MAMConfig as MAMConfig
     from distilbert.adapters.configs import MTLLoRAConfig as MTLLoRAConfig
+    from distilbert.adapters.configs import MultiTaskConfig as MultiTaskConfig
     from distilbert.adapters.configs import NoReftConfig as NoReftConfig
     from distilbert.adapters.configs import ParallelConfig as ParallelConfig
     from distilbert.adapters.configs import ParBnConfig as ParBnConfig
@@ -59,18 +63,39 @@ if TYPE_CHECKING:
     from distilbert.adapters.configs import VeraConfig as VeraConfig
     from distilbert.adapters.older import AdapterType as AdapterType
     from distilbert.adapters.older import init as init
+    from distilbert.adapters.older import load_model as load_model
+    from distilbert.adapters.registry import Adapters
     from distilbert.adapters.setup import AdapterSetup as AdapterSetup
     from distilbert.errors import AdapterError as AdapterError
+    from distilbert.model.flexible import CausalLMHead as CausalLMHead
+    from distilbert.model.flexible import ClassificationHead as ClassificationHead
+    from distilbert.model.flexible import DependencyParsingHead, MaskedLMHead
+    from distilbert.model.flexible import (
+        MultiLabelClassificationHead as MultiLabelClassificationHead,
+    )
+    from distilbert.model.flexible import MultipleChoiceHead as MultipleChoiceHead
+    from distilbert.model.flexible import QuestionAnsweringHead as QuestionAnsweringHead
+    from distilbert.model.flexible import TaggingHead as TaggingHead
     from distilbert.model.prediction import PredictionHead as PredictionHead
     from distilbert.model.with_heads import DistilBertAdapterModel as DistilBertAdapterModel
     from distilbert.model.with_heads import DistilBertModelWithHeads
+    from distilbert.outputs import DependencyParsingOutput as DependencyParsingOutput
     from distilbert.outputs import MultiHeadOutput as MultiHeadOutput
 
     AutoAdapterModel = DistilBertModelWithHeads
+    BertStyleMaskedLMHead = MaskedLMHead
+    BiaffineParsingHead = DependencyParsingHead
+    ModelAdaptersConfig = Adapters
 
 _COMPOSITION = (
     *("Average", "BatchSplit", "Fuse", "MultiTask", "Parallel", "PerRow", "Split", "Stack"),
-    *("Composition", "ALLOWED_NESTINGS"),
+    *("Composition", "AdapterCompositionBlock", "ALLOWED_NESTINGS"),
+    *("parse_composition", "validate_composition"),
+)
+_HEADS = (
+    *("BertStyleMaskedLMHead", "BiaffineParsingHead", "CausalLMHead", "ClassificationHead"),
+    *("MultiLabelClassificationHead", "MultipleChoiceHead", "QuestionAnsweringHead"),
+    "TaggingHead",
 )
 _CONFIGS = (
     *("ADAPTERFUSION_CONFIG_MAP", "ADAPTER_CONFIG_MAP", "AdapterConfig", "AdapterFusionConfig"),
@@ -78,7 +103,8 @@ _CONFIGS = (
     *("ConfigUnion", "DEFAULT_ADAPTERFUSION_CONFIG", "DEFAULT_ADAPTER_CONFIG", "DiReftConfig"),
     *("DoRAConfig", "DoubleSeqBnConfig", "DoubleSeqBnInvConfig", "DvoRAConfig"),
     *("DynamicAdapterFusionConfig", "HoulsbyConfig", "HoulsbyInvConfig", "IA3Config"),
-    *("LoRAConfig", "LoReftConfig", "MAMConfig", "MTLLoRAConfig", "NoReftConfig"),
+    *("LoRAConfig", "LoReftConfig", "MAMConfig", "MTLLoRAConfig", "MultiTaskConfig"),
+    "NoReftConfig",
     *("ParBnConfig", "ParallelConfig", "PfeifferConfig", "PfeifferInvConfig"),
     *("PrefixTuningConfig", "PromptTuningConfig", "ReftConfig", "SeqBnConfig", "SeqBnInvConfig"),
     *("StaticAdapterFusionConfig", "UniPELTConfig", "VeraConfig"),
@@ -86,16 +112,25 @@ _CONFIGS = (
 _HOMES = {
     **dict.fromkeys(_COMPOSITION, "distilbert.adapters.composition"),
     **dict.fromkeys(_CONFIGS, "distilbert.adapters.configs"),
+    **dict.fromkeys(_HEADS, "distilbert.model.flexible"),
     "AdapterSetup": "distilbert.adapters.setup",
     "AdapterType": "distilbert.adapters.older",
     "init": "distilbert.adapters.older",
+    "load_model": "distilbert.adapters.older",
+    "ModelAdaptersConfig": "distilbert.adapters.registry",
     "AutoAdapterModel": "distilbert.model.with_heads",
     "DistilBertAdapterModel": "distilbert.model.with_heads",
+    "DependencyParsingOutput": "distilbert.outputs",
     "MultiHeadOutput": "distilbert.outputs",
     "PredictionHead": "distilbert.model.prediction",
     "AdapterError": "distilbert.errors",
 }
-_OTHER_NAMES = {"AutoAdapterModel": "DistilBertModelWithHeads"}
+_OTHER_NAMES = {
+    "AutoAdapterModel": "DistilBertModelWithHeads",
+    "BertStyleMaskedLMHead": "MaskedLMHead",
+    "BiaffineParsingHead": "DependencyParsingHead",
+    "ModelAdaptersConfig": "Adapters",
+}
 
 __all__ = [*_HOMES]  # noqa: PLE0604
 

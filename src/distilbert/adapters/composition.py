@@ -270,6 +270,8 @@ class PerRow(Composition):
         raise AdapterError("PerRow belongs to one batch and cannot be saved; save the adapters")
 
 
+AdapterCompositionBlock = Composition  # AdapterHub's name
+
 COMPOSITIONS: dict[str, type[Composition]] = {
     kind.__name__: kind for kind in (Stack, Fuse, Split, BatchSplit, Parallel, Average, MultiTask)
 }
@@ -326,6 +328,31 @@ def parse(setup: Any) -> Composition | None:
     if tree is not None:
         _check_nesting(tree, 0)
     return tree
+
+
+def parse_composition(
+    adapter_composition: Any, level: int | None = 0, model_type: str | None = None
+) -> Any:
+    """`parse` under the name that AdapterHub's users know.
+
+    level: How deep it stands; a name below 0 stays one, and None checks nothing. model_type: Told
+    by the model here.
+    """
+    if not adapter_composition:
+        return None
+    tree = _parse(adapter_composition, level or 0)
+    if isinstance(tree, str) and level == 0:
+        tree = Stack(tree)
+    if level is not None:
+        _check_nesting(tree, level)
+    return tree
+
+
+def validate_composition(
+    adapter_composition: Any, level: int = 0, model_type: str | None = None
+) -> None:
+    """Raises AdapterError for what may not be nested; see `parse_composition`."""
+    _check_nesting(adapter_composition, level)
 
 
 def _parse(setup: Any, level: int) -> Any:

@@ -35,6 +35,20 @@ def without_type(method: Method) -> Method:
     return cast(Method, called)
 
 
+def load_model(
+    model_name_or_path: Any, model_class: Any, interface: Any = None, **kwargs: Any
+) -> Any:
+    """A stored model with its adapters: `model_class.from_pretrained`, which brings them here.
+
+    Raises AdapterError for an interface, which has no meaning here.
+    """
+    if interface is not None:
+        raise AdapterError(
+            f"interface is {interface!r:.100}; allowed: None, no model needs one here"
+        )
+    return model_class.from_pretrained(model_name_or_path, **kwargs)
+
+
 def init(model: Any, adapters_config: Any = None, interface: Any = None) -> None:
     """Does nothing: the models of this package take adapters as they are.
 

@@ -17,7 +17,7 @@ from distilbert.adapters.composition import (
     names,
     parse,
 )
-from distilbert.adapters.configs import AdapterConfig, preset_name
+from distilbert.adapters.configs import AdapterConfig, members, preset_name
 from distilbert.adapters.plan import Plan
 from distilbert.adapters.traits import FusionEntry, Traits
 from distilbert.errors import AdapterError
@@ -77,6 +77,35 @@ class Adapters(Collection[str]):
                 "load_adapter first"
             )
         return self.configs[name]
+
+    def match(
+        self,
+        adapter_name: str,
+        config_type: type,
+        layer_idx: int | None = None,
+        location_key: str | None = None,
+    ) -> AdapterConfig | None:
+        """The configuration of an adapter, or the member of its union, that is of a type.
+
+        layer_idx: Only if the layer is not left out. location_key: Only if this setting is on.
+        None where there is none. Raises AdapterError where there are several.
+        """
+        config = self.configs.get(adapter_name)
+        if config is None:
+            return None
+        found = [
+            each
+            for each in ((config,) if isinstance(config, config_type) else members(config))
+            if isinstance(each, config_type)
+            and (layer_idx is None or layer_idx not in each.get("leave_out", ()))
+            and (location_key is None or each.get(location_key, False))
+        ]
+        if len(found) > 1:
+            raise AdapterError(
+                f"{adapter_name!r} has {len(found)} members that are a {config_type.__name__}; "
+                "name a location_key that one of them has alone"
+            )
+        return found[0] if found else None
 
     def check_pruning(self, layers: Iterable[int]) -> None:
         """Raises AdapterError if adapters hang in one of the layers, whose sizes they have."""

@@ -27,6 +27,7 @@ class AddedHeads(DistilBertPreTrainedModel):
     are part of it.
     """
 
+    head_types: ClassVar[list[str]] = [*HEAD_TYPES]
     custom_heads: ClassVar[Mapping[str, type[PredictionHead]]] = {}
 
     def __init__(self, config: DistilBertConfig) -> None:

@@ -9,19 +9,14 @@ from torch import Tensor
 
 from distilbert.config import DistilBertConfig
 from distilbert.errors import InputError
+from distilbert.products import is_followed
 
 _WHOLE = (torch.int64, torch.int32)
 
 
 def has_values(tensor: Tensor) -> bool:
     """Whether a decision may depend on what is in the tensor: nothing traces it, and it is real."""
-    return not (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        or tensor.is_meta
-        or type(tensor) not in (Tensor, torch.nn.Parameter)
-        or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-    )
+    return not (tensor.is_meta or is_followed(tensor))
 
 
 def check_inputs(

@@ -79,6 +79,10 @@ class NamedHeads(AddedHeads):
         check_head(name, [*self.heads])
         return self.heads[name]  # type: ignore[return-value]
 
+    def get_prediction_heads_config(self) -> dict[str, dict[str, Any]]:
+        """The options of every head by its name."""
+        return {name: self.named_head(name).config for name in self.heads}
+
     def get_labels_dict(self, head_name: str | None = None) -> dict[int, str] | None:
         """The names of a head's labels by number; None for a head whose labels have no names.
 

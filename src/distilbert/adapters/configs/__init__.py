@@ -28,6 +28,7 @@ from distilbert.adapters.configs.lora import (
     IA3Config,
     LoRAConfig,
     MTLLoRAConfig,
+    MultiTaskConfig,
     VeraConfig,
 )
 from distilbert.adapters.configs.names import (
@@ -81,6 +82,7 @@ __all__ = [
     "LoReftConfig",
     "MAMConfig",
     "MTLLoRAConfig",
+    "MultiTaskConfig",
     "NoReftConfig",
     "ParBnConfig",
     "ParallelConfig",

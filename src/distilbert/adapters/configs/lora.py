@@ -191,8 +191,12 @@ class DvoRAConfig(LoRAConfig):
     vera_b: float | None = 0.0
 
 
+class MultiTaskConfig(AdapterConfig):
+    """Base of configurations with parts for each of several tasks."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class MTLLoRAConfig(LoRAConfig, method="mtl_lora"):
+class MTLLoRAConfig(LoRAConfig, MultiTaskConfig, method="mtl_lora"):
     """LoRA for several tasks, each with a small matrix. Yang et al. 2024, arXiv:2410.09437.
 
     Args:

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 import distilbert
-from distilbert import adapters
 import distilbert.adapters.composition as ac
 from adapted import batch, shake, tiny, with_adapters
-from distilbert import AdapterError, DistilBertModelWithHeads
+from distilbert import AdapterError, DistilBertModelWithHeads, adapters
 from distilbert.adapters import BnConfig, ConfigUnion, LoRAConfig, MultiTaskConfig, SeqBnConfig
 from distilbert.model.flexible import HEAD_TYPES
 

@@ -32,7 +32,7 @@ ROOMS = (
         "files.hub",
         "files.find",
     ),
-    ("settings", "config", "outputs", "layout", "activations", "processes"),
+    ("settings", "config", "outputs", "layout", "activations", "processes", "products"),
     ("text",),
     ("data",),
     ("adapters.composition", "adapters.site", "adapters.configs", "adapters.setup"),

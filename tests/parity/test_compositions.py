@@ -34,7 +34,26 @@ LORA = {
     "vera": "vera[r=3]",
 }
 CHAINED = {name: text for name, text in LORA.items() if name != "lora all"}
-PREFIX = {"flat prefix": "prefix_tuning_flat[prefix_length=2]"}
+PREFIX = {
+    "flat prefix": "prefix_tuning_flat[prefix_length=2]",
+    "prefix": "prefix_tuning[prefix_length=3,bottleneck_size=8]",
+}
+BESIDE = {"par_bn": "par_bn[reduction_factor=4]"}
+GATED = {  # by means that count padding there
+    "gated lora": "lora[r=3,use_gating=True]",
+    "gated double_seq_bn": "double_seq_bn[reduction_factor=4,use_gating=True]",
+    "gated prefix": "prefix_tuning[prefix_length=3,bottleneck_size=8,use_gating=True]",
+}
+UNIPELT = {
+    "unipelt": "prefix_tuning[prefix_length=2,bottleneck_size=8,use_gating=True]"
+    "|seq_bn[reduction_factor=4,use_gating=True]|lora[r=4,use_gating=True]"
+}
+MIXED = {
+    "union": "lora[r=2]|double_seq_bn[reduction_factor=4]",
+    "mtl_lora": "mtl_lora[r=3,n_up_projection=2,weights_sharpness=0.7]",
+}
+MORE = {**GATED, **MIXED}
+UNPADDED = {**PREFIX, **GATED, **UNIPELT}
 REFT = {"noreft": "noreft[r=2]"}
 
 
@@ -43,14 +62,17 @@ def compositions(of):
     stack, fuse, split = of.Stack, of.Fuse, of.Split
     halves, parallel, average = of.BatchSplit, of.Parallel, of.Average
     return {
-        "stack": (stack("a", "b"), {**BN, **CHAINED, **PREFIX}),
+        "stack": (stack("a", "b"), {**BN, **CHAINED, **PREFIX, **MORE, **UNIPELT}),
         "stack of three": (stack("c", "a", "b"), {**BN, **CHAINED, **PREFIX}),
-        "batch split": (halves("a", "b", batch_sizes=[1, 3]), {**BN, **LORA, **PREFIX}),
+        "batch split": (
+            halves("a", "b", batch_sizes=[1, 3]),
+            {**BN, **LORA, **PREFIX, **BESIDE, **MORE, **UNIPELT},
+        ),
         "one size": (halves("a", "b", batch_sizes=2), {**BN, **LORA}),
-        "parallel": (parallel("a", "b"), {**BN, **LORA, **PREFIX}),
+        "parallel": (parallel("a", "b"), {**BN, **LORA, **PREFIX, **MORE}),
         "three parallel": (parallel("a", "b", "c"), {**BN, **LORA}),
-        "split": (split("a", "b", splits=[3, 4]), BN),
-        "stack, parallel": (stack("c", parallel("a", "b")), {**POST, **CHAINED}),
+        "split": (split("a", "b", splits=[3, 4]), {**BN, **BESIDE}),
+        "stack, parallel": (stack("c", parallel("a", "b")), {**POST, **CHAINED, **MIXED}),
         "stack, batch split": (
             stack("c", halves("a", "b", batch_sizes=[3, 1])),
             {**POST, **CHAINED},
@@ -65,8 +87,11 @@ def compositions(of):
         "fuse of stacks": (fuse(stack("c", "a"), "b"), POST),
         "stack, fuse": (stack("c", fuse("a", "b")), BN),
         "one average": (average("a"), {**BN, **LORA}),
-        "multi task": (of.MultiTask("a", "b"), {**POST, **LORA}),
-        "stack, multi task": (stack("c", of.MultiTask("a", "b")), {**POST, **CHAINED}),
+        "multi task": (
+            of.MultiTask("a", "b"),
+            {**POST, **LORA, **PREFIX, **BESIDE, **MORE},
+        ),
+        "stack, multi task": (stack("c", of.MultiTask("a", "b")), {**POST, **CHAINED, **MIXED}),
         "reft alone": (stack("a"), REFT),
     }
 
@@ -76,7 +101,7 @@ CASES = [
     for name, (_, methods) in compositions(ours_of).items()
     for method in methods
 ]
-TEXTS = {**BN, **LORA, **PREFIX, **REFT}
+TEXTS = {**BN, **LORA, **PREFIX, **REFT, **BESIDE, **MORE, **UNIPELT}
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +158,7 @@ def test_values_and_gradients_agree(name, method):
                 torch.nn.init.normal_(parameter, std=0.3)
     copy_weights(ours, theirs)
     ids, mask = batch()
-    if method in PREFIX or "parallel" in name:  # whose mask is written to, with no way back
+    if method in UNPADDED or "parallel" in name:  # whose mask is written to, with no way back
         mask = None
     options = {"task_ids": torch.tensor([1, 0, 0, 1])} if "multi task" in name else {}
     found, wanted = (

@@ -117,7 +117,7 @@ def test_what_follows_a_computation_sees_pytorchs_own_product(faster):
     )
     _, change = torch.func.jvp(lambda x: products.linear(x, weight, bias), (x,), (x,))
     torch.testing.assert_close(change, F.linear(x, weight))
-    traced = torch.jit.trace(lambda x: products.linear(x, weight, bias), x)
+    traced = torch.jit.trace(lambda x: products.linear(x, weight, bias), x, check_trace=False)
     assert "_linear_pointwise" not in str(traced.graph)
     compiled = torch.compile(
         lambda x: products.linear(x, weight, bias), fullgraph=True, backend="eager"

@@ -143,7 +143,7 @@ def test_a_name_that_cannot_be_leaves_nothing_behind(name):
     ours, there = fresh(), theirs()
     fails(lambda: there.add_adapter(name, "seq_bn"))
     assert name in there.adapters_config
-    with pytest.raises(ValueError, match="no name for an adapter|cannot be called"):
+    with pytest.raises(ValueError, match=r"no name for an adapter|cannot be called"):
         ours.add_adapter(name, "seq_bn")
     assert name not in ours.adapters_config
 

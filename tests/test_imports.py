@@ -35,7 +35,10 @@ ROOMS = (
     ("settings", "config", "outputs", "layout", "activations", "processes", "products"),
     ("text",),
     ("data",),
-    ("adapters.composition", "adapters.site", "adapters.configs", "adapters.setup"),
+    (
+        *("adapters.blocks", "adapters.composition", "adapters.site", "adapters.configs"),
+        "adapters.setup",
+    ),
     ("adapters.naming",),
     ("adapters.plan",),
     ("flow",),

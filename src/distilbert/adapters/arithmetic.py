@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from distilbert.adapters import manage
+from distilbert.adapters import manage, walk
 from distilbert.adapters.build import seeded
 from distilbert.adapters.configs import (
     AdapterConfig,
@@ -64,7 +64,7 @@ def average(
     the strategy cannot take them. Sources: Chronopoulou et al. 2023, arXiv:2302.07027; Zhang et al.
     2023, arXiv:2306.14870.
     """
-    own = manage.registry(encoder)
+    own = walk.registry(encoder)
     check_name(name)
     if name in own and not overwrite_ok:
         raise AdapterError(
@@ -235,7 +235,7 @@ def eject(encoder: Any, name: Any) -> None:
     Outputs stay as they are. The configuration becomes `flat`, so that files of it load. A prefix
     that is flat stays as it is. Raises AdapterError for an adapter without a prefix.
     """
-    own = manage.registry(encoder)
+    own = walk.registry(encoder)
     config = own.require(name)
     prefixes = [part for part in members(config) if isinstance(part, PrefixTuningConfig)]
     if not prefixes:
@@ -243,7 +243,7 @@ def eject(encoder: Any, name: Any) -> None:
         raise AdapterError(f"{name!r} has {has}, and no prefix that could be ejected")
     if prefixes[0].flat:
         return
-    for _, slot, module in [*manage.modules(encoder, name)]:
+    for _, slot, module in [*walk.modules(encoder, name)]:
         if slot.site.name == "prefixes":
             network: Any = module
             flat: nn.Module = network.ejected()

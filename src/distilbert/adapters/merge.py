@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from distilbert.adapters.composition import names
 from distilbert.adapters.configs import AdapterConfig, LoRAConfig, members
-from distilbert.adapters.manage import registry, slots
 from distilbert.adapters.methods.low_rank import NOTHING, Beside, Shared
 from distilbert.adapters.site import Slot
+from distilbert.adapters.walk import registry, slots
 from distilbert.errors import AdapterError
 
 Place = tuple[str, Slot, Any]  # a projection that holds an adapter: its path, its slot, itself

@@ -31,7 +31,7 @@ Run = tuple[Any, int]  # a tree without choice of rows (None for no adapter), an
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked composition, ready to run. Made by `manage.plan`, never by hand.
+    """A checked composition, ready to run. Made by `Adapters.plan`, never by hand.
 
     setup: The composition, or None for no adapter.
     skip_layers: Layers in which no adapter acts.

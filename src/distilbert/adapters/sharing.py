@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from distilbert.adapters import manage
+from distilbert.adapters import walk
 from distilbert.adapters.composition import Composition, names
 from distilbert.adapters.configs import MTLLoRAConfig
 from distilbert.adapters.site import Slot
@@ -35,7 +35,7 @@ def share(
     if reference not in sharing:
         raise AdapterError(f"the reference {reference!r} is none of the adapters, {sharing}")
     _check_methods(encoder, sharing)
-    places = [slot for _, slot, _ in manage.slots(encoder) if all(n in slot for n in sharing)]
+    places = [slot for _, slot, _ in walk.slots(encoder) if all(n in slot for n in sharing)]
     if not places:
         raise AdapterError(f"{sharing} hang nowhere together, so there is nothing to share")
     for slot in places:
@@ -54,11 +54,11 @@ def unshare(encoder: Any, adapter_names: Any, name: str | None = None) -> None:
     """
     leaving = _names(adapter_names)
     for adapter in leaving:
-        manage.registry(encoder).require(adapter)
-        if not any(_fellows(slot, adapter) for _, slot, _ in manage.modules(encoder, adapter)):
+        walk.registry(encoder).require(adapter)
+        if not any(_fellows(slot, adapter) for _, slot, _ in walk.modules(encoder, adapter)):
             raise AdapterError(f"{adapter!r} shares no matrices; call share_parameters first")
     for adapter in leaving:
-        for _, slot, module in manage.modules(encoder, adapter):
+        for _, slot, module in walk.modules(encoder, adapter):
             if _fellows(slot, adapter):
                 for key in _SHARED:
                     shared: nn.Parameter = getattr(module, key)
@@ -79,7 +79,7 @@ def _names(given: Any) -> list[str]:
 
 
 def _check_methods(encoder: Any, sharing: list[str]) -> None:
-    own = manage.registry(encoder)
+    own = walk.registry(encoder)
     for adapter in sharing:
         config = own.require(adapter)
         if not isinstance(config, MTLLoRAConfig):

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from distilbert.adapters import manage
+from distilbert.adapters import fusing, walk
 from distilbert.adapters.composition import names
 
 _COLUMNS = ("name", "architecture", "#param", "%param", "active", "train")
@@ -19,12 +19,12 @@ def summary(encoder: Any, as_dict: bool = False) -> str | list[dict[str, Any]]:
     without adapters and fusions. active: Whether it acts in calls that name none. train: Whether
     all of it trains that ever does.
     """
-    own = manage.registry(encoder)
+    own = walk.registry(encoder)
     active = names(own.active.setup)
     taken: set[nn.Parameter] = set()
     rows: list[dict[str, Any]] = []
     for name, config in own.configs.items():
-        modules = [module for _, _, module in manage.modules(encoder, name)]
+        modules = [module for _, _, module in walk.modules(encoder, name)]
         parameters = {parameter for module in modules for parameter in module.parameters()}
         taken |= parameters
         rows.append(
@@ -38,7 +38,7 @@ def summary(encoder: Any, as_dict: bool = False) -> str | list[dict[str, Any]]:
         )
     for fusion in own.fusions:
         taken |= {
-            p for _, module in manage.fusion_modules(encoder, fusion) for p in module.parameters()
+            p for _, module in fusing.fusion_modules(encoder, fusion) for p in module.parameters()
         }
     rest = sum(parameter.numel() for parameter in encoder.parameters() if parameter not in taken)
     frozen = encoder.model_frozen

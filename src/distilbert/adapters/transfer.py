@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from distilbert.adapters import manage
+from distilbert.adapters import fusing, manage, walk
 from distilbert.adapters.configs import (
     ADAPTERFUSION_CONFIG_MAP,
     AdapterConfig,
@@ -50,10 +50,10 @@ def info_of(encoder: Any, model_class: str) -> dict[str, Any]:
 
 def stored_adapter(encoder: Any, name: str, model_class: str) -> StoredAdapter:
     """An adapter as data; its tensors are those of the model. Raises AdapterError for none."""
-    config = manage.registry(encoder).require(name)
+    config = walk.registry(encoder).require(name)
     weights = {
         f"{path}.{name}.{rest}": tensor.detach()
-        for path, _, module in manage.modules(encoder, name)
+        for path, _, module in walk.modules(encoder, name)
         for rest, tensor in module.state_dict().items()
     }
     return StoredAdapter(name, config, info_of(encoder, model_class), weights)
@@ -61,13 +61,13 @@ def stored_adapter(encoder: Any, name: str, model_class: str) -> StoredAdapter:
 
 def stored_fusion(encoder: Any, name: str, model_class: str) -> StoredFusion:
     """A fusion as data. Raises AdapterError if there is none of this name."""
-    own = manage.registry(encoder)
+    own = walk.registry(encoder)
     if name not in own.fusions:
         raise AdapterError(f"no fusion {name!r}; this model has {sorted(own.fusions)}")
     entry = own.fusions[name]
     weights = {
         f"{path}.{name}.{rest}": tensor.detach()
-        for path, fusion in manage.fusion_modules(encoder, name)
+        for path, fusion in fusing.fusion_modules(encoder, name)
         for rest, tensor in fusion.state_dict().items()
     }
     info = info_of(encoder, model_class)
@@ -97,7 +97,7 @@ def load_adapter(
     if leave_out:
         config = _leaving_out(config, leave_out, encoder.config.n_layers)
         weights = {key: t for key, t in weights.items() if _layer(key) not in set(leave_out)}
-    paths = {id(slot): path for path, slot, _ in manage.slots(encoder)}
+    paths = {id(slot): path for path, slot, _ in walk.slots(encoder)}
     ready = filled(
         lambda device: manage.built(encoder, name, config, device),
         lambda slot: f"{paths[id(slot)]}.{name}",
@@ -115,10 +115,10 @@ def load_fusion(encoder: Any, stored: StoredFusion, name: str, *, strict: bool =
     check_made_for(encoder, stored.info, f"the fusion {stored.name!r}")
     weights = rename(stored.weights, stored.name, name)
     for adapter in stored.adapters:
-        manage.registry(encoder).require(adapter)
-    paths = {id(residual): path for path, residual in manage.residuals(encoder)}
+        walk.registry(encoder).require(adapter)
+    paths = {id(residual): path for path, residual in walk.residuals(encoder)}
     ready = filled(
-        lambda device: manage.built_fusion(encoder, stored.adapters, stored.config, device),
+        lambda device: fusing.built_fusion(encoder, stored.adapters, stored.config, device),
         lambda residual: f"{paths[id(residual)]}.adapter_fusion_layer.{name}",
         weights,
         f"the fusion {stored.name!r}",
@@ -127,7 +127,7 @@ def load_fusion(encoder: Any, stored: StoredFusion, name: str, *, strict: bool =
     )
     for _, fusion in ready:
         fusion.temperature = 1.0  # it has been trained
-    manage.hang_fusion(encoder, name, FusionEntry(stored.adapters, stored.config), ready)
+    fusing.hang_fusion(encoder, name, FusionEntry(stored.adapters, stored.config), ready)
 
 
 def check_made_for(encoder: Any, info: Mapping[str, Any], what: str) -> None:
@@ -314,7 +314,7 @@ def _member_without(member: Any, gone: set[int], depth: int) -> Any:
 
 def described(encoder: Any) -> dict[str, Any] | None:
     """The adapters and fusions of a model as its configuration file holds them; None for none."""
-    own = manage.registry(encoder)
+    own = walk.registry(encoder)
     if not own.configs:
         return None
     data: dict[str, dict[str, Any]] = {
@@ -365,7 +365,7 @@ def restore(encoder: Any, data: Any) -> None:
     for name, label in parts["fusions"].items():
         adapters = parts["fusion_name_map"].get(name) or str(name).split(",")
         config = resolve_fusion(_labelled(parts["fusion_config_map"], label))
-        manage.add_fusion(encoder, adapters, config, name)
+        fusing.add_fusion(encoder, adapters, config, name)
 
 
 def _labelled(configs: Mapping[str, Any], label: Any) -> Any:

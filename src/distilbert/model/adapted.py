@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from distilbert.adapters import arithmetic, manage, merge
+from distilbert.adapters import arithmetic, fusing, manage, merge, walk
 from distilbert.adapters.composition import Composition
 from distilbert.adapters.configs import AdapterConfig
 from distilbert.adapters.older import without_type
@@ -175,11 +175,11 @@ class Adapted(nn.Module):
         if isinstance(adapter_setup, list) and all(isinstance(n, str) for n in adapter_setup):
             adapter_setup = [adapter_setup]  # as older versions of the interface had it
         tree = manage.checked(self.base_model, adapter_setup)
-        manage.check_fusions(tree)
+        fusing.check_fusions(tree)
         self.set_active_adapters(tree)
         self.train()
         self.freeze_model(True)
-        manage.let_fusions_train(self.base_model, tree)
+        fusing.let_fusions_train(self.base_model, tree)
         if unfreeze_adapters:
             manage.let_train(self.base_model, tree)
 
@@ -217,7 +217,7 @@ class Adapted(nn.Module):
             set_active: Let it act in every call that names no other.
         """
         with manage.all_or_nothing(self.base_model):
-            label = manage.add_fusion(
+            label = fusing.add_fusion(
                 self.base_model, adapter_names, config, name, overwrite=overwrite_ok
             )
             if set_active:
@@ -229,11 +229,11 @@ class Adapted(nn.Module):
 
     def delete_adapter_fusion(self, adapter_names: Any) -> None:
         """Removes a fusion: its name, a list of its adapters, or `Fuse(…)`."""
-        manage.delete_fusion(self.base_model, adapter_names)
+        fusing.delete_fusion(self.base_model, adapter_names)
 
     def get_fusion_regularization_loss(self) -> Tensor | None:
         """What keeps the value matrices of fusions that train near the identity, or None."""
-        return manage.regularization(self.base_model)
+        return fusing.regularization(self.base_model)
 
     # Moving ----------------------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ class Adapted(nn.Module):
     ) -> None:
         """Moves an adapter to a device, or turns it into a dtype."""
         self.adapters_config.require(name)
-        for _, _, module in manage.modules(self.base_model, name):
+        for _, _, module in walk.modules(self.base_model, name):
             module.to(device=device, dtype=dtype)
 
     def adapter_fusion_to(
@@ -256,14 +256,14 @@ class Adapted(nn.Module):
     ) -> None:
         """Moves a fusion to a device, or turns it into a dtype."""
         label = self._fusion(adapter_names)
-        for _, fusion in manage.fusion_modules(self.base_model, label):
+        for _, fusion in fusing.fusion_modules(self.base_model, label):
             fusion.to(device=device, dtype=dtype)
 
     def _fusion(self, given: Any) -> str:
         """The name of a fusion that is there. Raises AdapterError for none."""
         own = self.adapters_config
         if not (isinstance(given, str) and given in own.fusions):
-            given = manage.fusion_name(given)[0]
+            given = fusing.fusion_name(given)[0]
         own.fuse(given)
         return str(given)
 

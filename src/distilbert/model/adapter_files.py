@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distilbert.adapters import manage, store, transfer
+from distilbert.adapters import fusing, manage, store, transfer
 from distilbert.adapters.composition import Composition
 from distilbert.adapters.older import without_type
 from distilbert.adapters.store import StoredHead
@@ -157,7 +157,7 @@ class AdapterFiles(Adapted):
         _no_loaders(custom_weights_loaders)
         own = self.adapters_config
         known = isinstance(adapter_names, str) and adapter_names in own.fusions
-        name = adapter_names if known else manage.fusion_name(adapter_names)[0]
+        name = adapter_names if known else fusing.fusion_name(adapter_names)[0]
         stored = transfer.stored_fusion(self.base_model, name, type(self).__name__)
         head = self._stored_head(name if with_head is True else with_head) if with_head else None
         info = {**stored.info, **(meta_dict or {})}

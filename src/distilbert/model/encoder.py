@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from distilbert.adapters import merge, transfer
 from distilbert.adapters.composition import fused, names
 from distilbert.adapters.embeddings import Tables
-from distilbert.adapters.manage import fusion_modules
+from distilbert.adapters.fusing import fusion_modules
 from distilbert.adapters.plan import Plan, by_rows, repeated_tasks
 from distilbert.adapters.registry import Adapters
 from distilbert.adapters.site import ROOT, HiddenState, Holder, Notes, Site, Slot

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from distilbert.adapters import manage
+from distilbert.adapters import walk
 from distilbert.adapters.composition import Stack
 from distilbert.adapters.configs import LoRAConfig, MTLLoRAConfig, resolve
 from distilbert.adapters.methods.mtl import TaskMatrix
@@ -389,7 +389,7 @@ def test_the_random_matrices_of_vera_stay_frozen():
 
 def test_adapters_may_share_matrices():
     model = make(LORAS["mtl"], LORAS["mtl"])
-    for _, slot, module in manage.modules(model, "a"):
+    for _, slot, module in walk.modules(model, "a"):
         slot["b"].lora_A = module.lora_A
     before = outputs(model, "b")
     with torch.no_grad():

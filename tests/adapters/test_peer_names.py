@@ -123,3 +123,12 @@ def test_input_that_is_said_to_be_in_copies_is_refused(name):
         assert torch.equal(found, expected)
     with pytest.raises(AdapterError, match=r"parallelized is True; .* use BatchSplit or PerRow"):
         model(*batch(), adapter_names=both, adapter_input_parallelized=True)
+
+
+@pytest.mark.parametrize("kind", [*adapters.AdapterType, "text_task", "text_lang"])
+def test_kinds_of_version_1_may_stand_behind_a_name(kind, tmp_path):
+    model = tiny()
+    model.add_adapter("a", kind, config="lora")
+    model.save_adapter(tmp_path, "a")
+    assert model.load_adapter(tmp_path, kind, load_as="b") == "b"
+    assert model.adapters_config.get("b") == model.adapters_config.get("a")

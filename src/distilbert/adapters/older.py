@@ -23,12 +23,15 @@ class AdapterType(str, Enum):
 
 
 def without_type(method: Method) -> Method:
-    """Lets a method whose first argument is a name be called with an `AdapterType` behind it."""
+    """Lets a method whose first argument is a name be called with an `AdapterType` behind it.
+
+    As version 1 did, it takes the text of one too.
+    """
 
     @functools.wraps(method)
     def called(self: Any, name: Any, *rest: Any, **options: Any) -> Any:
         options.pop("adapter_type", None)
-        if rest and isinstance(rest[0], AdapterType):
+        if rest and isinstance(rest[0], str) and AdapterType.has(rest[0]):
             rest = rest[1:]
         return method(self, name, *rest, **options)
 

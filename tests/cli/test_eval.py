@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -254,6 +255,13 @@ def test_what_has_no_confusion_matrix_is_refused_before_work(fails, tiny_folder,
     table.write_text("text,label\na,1.5\n")
     options = ("--data", table, "-m", tmp_path / "no model", "--confusion", tmp_path / "a.png")
     assert "regression data have no confusion matrix" in fails(*options)
+
+
+def test_a_missing_library_is_told_before_a_model_is_loaded(fails, reviews, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "sklearn.metrics", raising=False)
+    columns = ("--text", "review", "--label", "mood", "-m", tmp_path / "no model")
+    assert "pip install 'distilbert[train]'" in fails("--data", reviews, *columns)
 
 
 def test_options_name_what_there_is():

@@ -1,6 +1,7 @@
 """Every kind of data is judged as its definition says, beside a padded forward pass."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -311,6 +312,17 @@ def test_what_does_not_fit_together_is_refused(load):
         evaluate(
             model, tokenizer, dataset("classification", [(("a",), "x")], "xyz"), metrics=["bleu"]
         )
+
+
+def test_a_missing_library_is_told_before_the_model_runs(classifier, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "sklearn.metrics", raising=False)
+    data, told = dataset("classification", [(("cat",), "x")], "xyz"), []
+    with pytest.raises(InputError, match=r"sklearn.*not installed"):
+        evaluate(*classifier, data, progress=told.append)
+    assert told == []
+    assert evaluate(*classifier, data, metrics=["accuracy"], progress=told.append).scores
+    assert told
 
 
 def test_options_that_cannot_be_are_refused(load):

@@ -13,6 +13,7 @@ from distilbert.evaluation.metrics import (
     METRICS,
     Judged,
     best_threshold,
+    check_metrics,
     find_metric,
     is_entity_tag,
     measured,
@@ -215,6 +216,16 @@ def test_an_unknown_metric_is_told_with_those_there_are():
 
 def test_a_missing_library_is_told_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "seqeval", None)
-    with pytest.raises(InputError, match=r"seqeval.*pip install 'distilbert\[eval\]'"):
+    with pytest.raises(InputError, match=r"seqeval.*pip install 'distilbert\[train\]'"):
         find_metric("f1", "tags")
     assert find_metric("accuracy", "tags")
+
+
+def test_every_name_is_checked_before_anything_is_measured(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "sklearn.metrics", raising=False)
+    check_metrics(["accuracy"], "classification")
+    with pytest.raises(InputError, match=r"sklearn.*pip install 'distilbert\[train\]'"):
+        check_metrics(usual_metrics("classification", ("a", "b", "c")), "classification")
+    with pytest.raises(InputError, match="no metric 'bleu' of classification"):
+        check_metrics(["accuracy", "bleu"], "classification")

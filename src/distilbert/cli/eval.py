@@ -261,11 +261,11 @@ def _judge(
     where: dict[str, Any],
 ) -> Callable[[str, "Dataset"], "Report"]:
     """What evaluates the model, which is loaded now, on one data set."""
-    from distilbert.evaluation.metrics import find_metric
+    from distilbert.evaluation.metrics import check_metrics, usual_metrics
 
-    kind = next(iter(sets.values())).kind
-    for name in how["metrics"] or ():
-        find_metric(name, kind)  # before the model is loaded
+    first = next(iter(sets.values()))
+    usual = usual_metrics(first.kind, first.labels, outside="outside" in how)
+    check_metrics(how["metrics"] or usual, first.kind)  # before the model is loaded
     with waiting(f"loading {model}"):
         import torch
 
@@ -275,7 +275,7 @@ def _judge(
         if where["threads"]:
             torch.set_num_threads(where["threads"])
         loaded, tokenizer = load_trained(
-            kind,
+            first.kind,
             model,
             adapter,
             dtype=getattr(torch, where["dtype"].value),

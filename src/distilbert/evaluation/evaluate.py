@@ -9,7 +9,7 @@ from distilbert.data.kinds import KINDS
 from distilbert.engine.session import TOKEN_BUDGET, Session
 from distilbert.errors import InputError
 from distilbert.evaluation.answering import WAYS, Asked
-from distilbert.evaluation.metrics import find_metric, measured, usual_metrics
+from distilbert.evaluation.metrics import check_metrics, measured, usual_metrics
 from distilbert.evaluation.report import Prediction, Report
 
 WINDOW = 384  # tokens of a window of a long context, as in the published recipe
@@ -58,17 +58,15 @@ def evaluate(
     Raises InputError if model, data, labels or options do not fit together.
     """
     _check(model, dataset)
-    if isinstance(metrics, str):
-        raise InputError(f"metrics is {metrics!r}; allowed: a list of names, such as [{metrics!r}]")
-    for name in metrics or ():
-        find_metric(name, dataset.kind)
+    usual = usual_metrics(dataset.kind, dataset.labels, outside=outside is not None)
+    check_metrics(metrics or usual, dataset.kind)  # before the model runs
     if longest < 1:
         raise InputError(f"longest is {longest}; allowed: at least 1 token")
     budget = TOKEN_BUDGET if token_budget is None else token_budget
     session = Session(model, tokenizer, token_budget=budget)
     limit = min(session.config.max_position_embeddings, tokenizer.model_max_length)
-    usual = WINDOW if dataset.kind == "spans" else limit
-    length = min(limit, usual if max_length is None else max_length)
+    window = WINDOW if dataset.kind == "spans" else limit
+    length = min(limit, window if max_length is None else max_length)
     asked = Asked(
         session,
         dataset,

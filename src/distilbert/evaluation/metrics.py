@@ -284,6 +284,14 @@ def find_metric(name: str, kind: str) -> Metric:
     return metric
 
 
+def check_metrics(names: Sequence[str], kind: str) -> None:
+    """Raises InputError unless all of these can be measured: see `find_metric`."""
+    if isinstance(names, str):
+        raise InputError(f"metrics is {names!r}; allowed: a list of names, such as [{names!r}]")
+    for name in names:
+        find_metric(name, kind)
+
+
 def usual_metrics(kind: str, labels: Sequence[str] = (), *, outside: bool = False) -> list[str]:
     """What is measured where nothing is asked, what tells most first."""
     if kind == "tags":
@@ -321,7 +329,7 @@ def _library(name: str) -> Any:
     except ImportError as error:
         raise InputError(
             f"the metric comes from {name.partition('.')[0]}, which is not installed; "
-            "pip install 'distilbert[eval]'"
+            "pip install 'distilbert[train]'"
         ) from error
 
 

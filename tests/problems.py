@@ -24,8 +24,12 @@ def model_for(kind, **settings):
         n_layers=2,
         n_heads=4,
         max_position_embeddings=32,
-        initializer_range=0.2,
-        **{"num_labels": labels, "problem_type": KINDS[kind].problem_type, **settings},
+        **{
+            "initializer_range": 0.2,
+            "num_labels": labels,
+            "problem_type": KINDS[kind].problem_type,
+            **settings,
+        },
     )
     return getattr(for_tasks, KINDS[kind].model)(config)
 

@@ -1,5 +1,6 @@
 """Several processes that train one model together: who does what, and what they tell each other."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -26,15 +27,25 @@ def _together() -> bool:
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Joins the processes that `torchrun` started, if it did: by gloo, or nccl on GPUs."""
+    """Joins the processes that `torchrun` started, if it did.
+
+    What lies on GPUs goes by nccl, all else (counts, losses, answers) by gloo.
+    """
     if _together() or not dist.is_torchelastic_launched():
         yield
         return
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def own_device(device: str) -> str:
+    """The device of this process: of several on GPUs, each has one of its own."""
+    if device == "cuda" and count() > 1:
+        return f"cuda:{os.environ.get('LOCAL_RANK', number())}"
+    return device
 
 
 def share(items: Sequence[T]) -> Sequence[T]:

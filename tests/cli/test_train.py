@@ -348,9 +348,87 @@ def test_several_processes_train_and_are_evaluated_as_one(trains, base, files, t
     assert rows[0] == pytest.approx(rows[1], rel=1e-4)
 
 
+def test_adapters_of_one_name_are_fused_as_two(trains, base, files, tmp_path):
+    for place in ("a", "b"):
+        trains(*files, "--model", base, "--name", "same", "--steps", 2, "--out", tmp_path / place)
+    fused = ("--fuse", tmp_path / "a", "--fuse", tmp_path / "b")
+    trains(*files, "--model", base, *fused, "--steps", 1, "--out", tmp_path / "out")
+    assert {"same", "same_2", "same,same_2"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_score_that_is_not_usual_may_decide(trains, base, files, tmp_path):
+    (told,) = trains(
+        *files, "--model", base, "--steps", 2, "--metric", "weighted_f1", "--out", tmp_path / "out"
+    )
+    assert {"accuracy", "weighted_f1"} <= set(told["scores"])
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["recipe"]["metric"] == "weighted_f1"
+
+
+def test_an_adapter_answers_by_the_name_of_its_folder(trains, base, files, tmp_path):
+    (told,) = trains(*files, "--model", base, *QUICK, "--out", tmp_path / "out")
+    done = CliRunner().invoke(app, ["classify", "a good film", "--model", str(tmp_path / "out")])
+    assert json.loads(done.stdout)["label"] in ("negative", "positive")
+    judged = ["eval", "--data", str(files[3]), "--text", "review", "--label", "mood", "--model"]
+    done = CliRunner().invoke(app, [*judged, str(tmp_path / "out")])
+    assert json.loads(done.stdout)["scores"] == told["scores"]
+
+
+def test_a_refused_resumption_leaves_the_record_of_the_run(
+    call, fails, base, files, tmp_path, monkeypatch
+):
+    from distilbert.training import folder
+
+    out = tmp_path / "out"
+    asked = (*files, "--model", base, "--steps", 3, "--checkpoint-every", 1, "--out", out)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder.Run, "save", killed)
+        assert call(*asked).exit_code == 130
+    before = (out / "run.json").read_bytes()
+    assert "another objective" in fails(*asked, "--label-smoothing", "0.3", "--resume")
+    assert (out / "run.json").read_bytes() == before
+
+
+def test_a_run_killed_before_its_card_was_written_writes_it(
+    trains, call, base, files, tmp_path, monkeypatch
+):
+    from distilbert.training import folder
+
+    out = tmp_path / "out"
+    asked = (*files, "--model", base, "--steps", 3, "--out", out)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "write_card", killed)
+        assert call(*asked).exit_code == 130
+    assert not (out / "README.md").exists()
+    (told,) = trains(*asked, "--resume")
+    assert (out / "README.md").is_file()
+    assert not (out / "checkpoints").exists()
+    assert trains(*asked, "--resume") == [told]  # it is finished now
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("FILES", "--full", "--adapter-drop", "2"), "adapter_drop is for adapters"),
+        (("FILES", "--adapter-drop", "9"), "adapter_drop is 9; the model has 2 layers"),
+        (("FILES", "--masked", "0.3"), "masked is for plain text"),
+        (("FILES", "--stride", "7"), "stride is for texts that are read in windows"),
+        (("FILES", "--decay", "0.5"), "decay is for the schedule wsd"),
+        (("FILES", "--full", "--name", "x"), "--name is that of an adapter"),
+        (("FILES", "--full", "--sweep", "adapter=lora"), "--full trains the whole model"),
+        (("FILES", "--sweep", "seed=1,2"), "seeds have --seeds"),
+        (("FILES", "--sweep", "epochs=1,1"), "twice"),
+        (("FILES", "--sweep", "epochs=1", "--sweep", "epochs=2"), "twice"),
+        (("TRAIN", "--patience", "2"), "patience needs dev data"),
+        (("TRAIN", "--metric", "f1"), "metric needs dev data"),
         ((), "say what to train on"),
         (("--task", "sst2", "--train", "a.csv"), "say what to train on"),
         (("--task", "sst2"), "give their folder with --data"),
@@ -372,7 +450,8 @@ def test_several_processes_train_and_are_evaluated_as_one(trains, base, files, t
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_nothing(fails, base, files, tmp_path, options, message):
-    given = [part for o in options for part in (files if o == "FILES" else (o,))]
+    own = {"FILES": files, "TRAIN": (*files[:2], *files[4:])}
+    given = [part for option in options for part in own.get(option, (option,))]
     model = () if "--model" in given else ("--model", base)
     out = tmp_path / "runs" / "out"
     assert message in fails(*given, *model, "--out", out)

@@ -59,7 +59,7 @@ def test_a_batch_weighs_what_it_scores(kind):
     else:
         assert part.weight == 6
     assert len(part.ids) == sum(part.lengths)
-    assert part.choices == (3 if kind == "choice" else 0)
+    assert part.choices == ((3,) * 6 if kind == "choice" else ())
 
 
 def test_masks_depend_on_seed_epoch_and_row_alone():
@@ -95,6 +95,10 @@ def test_masks_hide_the_share_they_are_asked_for():
         ({"features": []}, "at least one example"),
         ({"masking": MASK}, "nothing else is"),
         ({"features": [Feature(((2, 3),), None, 7)]}, "example 7 has no label"),
+        (
+            {"kind": "choice", "features": [Feature(((2, 3), (2, 3)), 2, 7)]},
+            "choice 2 of example 7 .* 0 to 1",
+        ),
     ],
 )
 def test_what_makes_no_batches_is_refused(given, message):

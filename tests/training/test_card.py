@@ -117,7 +117,9 @@ def test_a_finished_record_says_how_the_run_ended(tmp_path, tiny_vocab, own_file
     record.write(folder, made(tiny_vocab, own_file))
     watch(MetricsFile(folder / "metrics.jsonl"), 4, evaluations=[4])
     end = End(4, True, evaluation(2))
-    found = record.finish(folder, end, {"f1": 0.5, "pearson": math.nan})
+    found = record.finished(folder, end, {"f1": 0.5, "pearson": math.nan})
+    assert "scores" not in record.read(folder)  # that is for whoever has written all else
+    record.write(folder, found)
     assert found == record.read(folder)
     assert found["scores"] == {"f1": 0.5, "pearson": None}
     assert found["end"] == {
@@ -128,7 +130,7 @@ def test_a_finished_record_says_how_the_run_ended(tmp_path, tiny_vocab, own_file
     }
     assert found["model"]["name"] == "base"
     (folder / "metrics.jsonl").unlink()
-    assert record.finish(folder, End(4, False, None), {})["end"]["seconds"] is None
+    assert record.finished(folder, End(4, False, None), {})["end"]["seconds"] is None
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]"])
@@ -138,7 +140,7 @@ def test_a_record_that_is_none_is_refused(tmp_path, text):
     with pytest.raises(FileError, match=r"run\.json' .* name the folder of one"):
         record.read(tmp_path)
     with pytest.raises(FileError):
-        record.finish(tmp_path, End(1, False, None), {})
+        record.finished(tmp_path, End(1, False, None), {})
 
 
 # The card -----------------------------------------------------------------------------------------
@@ -218,7 +220,7 @@ def test_the_card_tells_data_training_scores_and_how_to_repeat(tmp_path, tiny_vo
     command = ["distilbert", "train", "--train", "my file.csv"]
     record.write(folder, made(tiny_vocab, own_file, arguments={"command": command}))
     watch(MetricsFile(folder / "metrics.jsonl"), 4, evaluations=[4])
-    ended = record.finish(folder, End(4, True, evaluation(2)), SCORES)
+    ended = record.finished(folder, End(4, True, evaluation(2)), SCORES)
     text = write_card(folder, record=ended, scores=SCORES).text
     assert "![" not in text
     for line in (

@@ -11,7 +11,16 @@ import torch
 from distilbert import DistilBertError, FileError, InputError, processes
 from distilbert.adapters import DynamicAdapterFusionConfig
 from distilbert.data.kinds import KINDS
-from distilbert.training import Begin, End, Evaluation, Recipe, Step, checkpoint, fit
+from distilbert.training import (
+    Begin,
+    End,
+    Evaluation,
+    Recipe,
+    Step,
+    Supervised,
+    checkpoint,
+    fit,
+)
 from problems import PLAIN, batches_of, model_for, weights
 
 FAST = Recipe(epochs=4, learning_rate=5e-3, warmup=0.1)
@@ -28,7 +37,8 @@ def run(kind="classification", recipe=FAST, batches=None, adapter=None, **option
         model.train_adapter("a")
     events = []
     made = batches_of(kind, **(batches or {}))
-    end = fit(model, made, recipe=recipe, observers=[events.append], **options)
+    objective = options.pop("objective", None)
+    end = fit(model, made, objective, recipe, observers=[events.append], **options)
     return model, events, end
 
 
@@ -222,6 +232,20 @@ def killing(at):
     return observe
 
 
+class StopError(Exception):
+    pass
+
+
+def stopping(at):
+    """An observer that breaks a run off after this update."""
+
+    def observe(event):
+        if isinstance(event, Step) and event.step == at:
+            raise StopError
+
+    return observe
+
+
 def scored(model):
     return {"accuracy": float(model.classifier.weight.sum())}
 
@@ -307,16 +331,15 @@ def test_fusions_go_on_as_sharp_as_they_were(tmp_path):
     straight, halved = made(), made()
     fit(straight, batches_of("classification"), recipe=Recipe(steps=4, checkpoint_every=2))
 
-    class StopError(Exception):
-        pass
-
-    def stop(event):
-        if isinstance(event, Step) and event.step == 3:
-            raise StopError
-
     recipe = Recipe(steps=4, checkpoint_every=2)
     with pytest.raises(StopError):
-        fit(halved, batches_of("classification"), recipe=recipe, folder=tmp_path, observers=[stop])
+        fit(
+            halved,
+            batches_of("classification"),
+            recipe=recipe,
+            folder=tmp_path,
+            observers=[stopping(at=3)],
+        )
     halved = made()
     fit(halved, batches_of("classification"), recipe=recipe, folder=tmp_path, resume=True)
     assert_same(straight, halved)
@@ -332,14 +355,60 @@ def test_fusions_go_on_as_sharp_as_they_were(tmp_path):
     ("change", "message"),
     [
         ({"recipe": Recipe(epochs=3, learning_rate=1e-3)}, "another recipe.*learning_rate': 0.005"),
-        ({"adapter": "seq_bn"}, "another model"),
+        ({"adapter": "lora[alpha=64]"}, "another adapters.*'alpha': 8"),
+        ({"adapter": "seq_bn"}, "another adapters"),
         ({"batches": {"seed": 1}}, "another batches"),
+        ({"objective": Supervised(label_smoothing=0.1)}, "another objective.*label_smoothing=0.0"),
+        ({"alike": {"dev data": "b"}}, r"another dev data.*\(it had a\)"),
+        ({"settings": {"initializer_range": 0.1}}, "another model"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
-    run(recipe=LONG, folder=tmp_path)
+    first = {"recipe": LONG, "adapter": "lora", "alike": {"dev data": "a"}, "folder": tmp_path}
+    model, _, _ = run(**first)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match=message):
-        run(**{"recipe": LONG, **change}, folder=tmp_path, resume=True)
+        run(**{**first, **change}, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert_same(run(**first, resume=True)[0], model)
+
+
+def test_a_full_disk_is_told_and_the_last_checkpoint_kept(tmp_path, monkeypatch):
+    run(recipe=LONG, folder=tmp_path)
+    before = (tmp_path / checkpoint.LAST).read_bytes()
+
+    def full(what, path):
+        path.write_bytes(b"half")
+        raise RuntimeError(
+            "[enforce fail at inline_container.cc:672] . unexpected pos 1 vs 2\nmore"
+        )
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(FileError, match=r"checkpoint.pt.*unexpected pos 1 vs 2"):
+        run(recipe=LONG, folder=tmp_path)
+    assert (tmp_path / checkpoint.LAST).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.LAST]
+
+
+def test_best_weights_that_someone_took_away_are_not_spoken_of(tmp_path):
+    with pytest.raises(StopError):
+        train_in(tmp_path, None, [stopping(at=5)])
+    (tmp_path / checkpoint.BEST).unlink()
+    _, end = train_in(tmp_path, None)
+    assert end.best.step > 5
+
+
+def test_float16_is_refused_where_it_is_slow():
+    with pytest.raises(InputError, match="use bfloat16 or float32"):
+        run(recipe=Recipe(steps=1, precision="float16"))
+
+
+def test_each_process_on_gpus_has_one_of_its_own(monkeypatch):
+    assert processes.own_device("cuda") == "cuda"
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert processes.own_device("cuda") == "cuda:1"
+    assert processes.own_device("cpu") == "cpu"
 
 
 def test_a_damaged_checkpoint_is_told_and_a_new_run_overwrites_it(tmp_path):

@@ -1,12 +1,16 @@
 """The loss of packed rows is that of the published forward pass, and so is its gradient."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from distilbert import DistilBertModel, InputError
+from distilbert.adapters import Parallel
 from distilbert.data.kinds import KINDS
 from distilbert.training import Supervised
-from problems import LABELS, PLAIN, batches_of, model_for, weights
+from distilbert.training.batches import Batches
+from problems import LABELS, PLAIN, batches_of, features_of, model_for, weights
 
 
 def padded(batch):
@@ -24,7 +28,7 @@ def published(model, batch):
         parts = targets.split(batch.lengths)
         targets = torch.nn.utils.rnn.pad_sequence(list(parts), True, -100)
     if batch.kind == "choice":
-        ids, mask = (x.view(-1, batch.choices, x.shape[1]) for x in (ids, mask))
+        ids, mask = (x.view(len(targets), -1, x.shape[1]) for x in (ids, mask))
     if batch.kind == "spans":
         start, end = targets.unbind(-1)
         return model(ids, mask, start_positions=start, end_positions=end).loss
@@ -64,6 +68,34 @@ def test_padding_takes_no_part_in_the_choice_of_an_answer():
     alone = [next(batches_of("spans").parts([n], 0)) for n in range(6)]
     losses = torch.stack([Supervised()(model, batch).total for batch in alone])
     torch.testing.assert_close(Supervised()(model, whole).total, losses.mean())
+
+
+@pytest.mark.parametrize("adapter", [None, ["a", "b"]])
+def test_examples_of_more_and_of_fewer_choices_are_trained_together(adapter):
+    model = model_for("choice", **PLAIN).double()
+    if adapter:  # rows are copied, one batch of them after the other
+        for name in adapter:
+            model.add_adapter(name, "lora[init_weights='bert']")
+        model.set_active_adapters(Parallel(*adapter))
+        model.requires_grad_(True)
+    features = [
+        replace(feature, rows=feature.rows[: 2 + number % 2], target=number % 2)
+        for number, feature in enumerate(features_of("choice", 6))
+    ]
+    batches = Batches(features, "choice")
+    gradients = []
+    for parts in ([[n] for n in range(6)], [[*range(6)]]):
+        model.zero_grad()
+        for numbers in parts:
+            (batch,) = batches.parts(numbers, 0)
+            (Supervised()(model, batch).total / len(parts)).backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert set(batch.choices) == {2, 3}
+    alone = [Supervised()(model, next(batches.parts([n], 0))).total for n in range(6)]
+    torch.testing.assert_close(Supervised()(model, batch).total, torch.stack(alone).mean())
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_class_weights_and_smoothing_are_those_of_cross_entropy():

@@ -221,6 +221,10 @@ def train(
     given = {name: value for name, value in locals().items() if value not in (None, [])}
     from distilbert.cli.training import Asked, run_all
 
+    if name is not None and full:
+        raise InputError("--name is that of an adapter, and --full trains the whole model")
+    if full and any(one.startswith("adapter=") for one in sweep or ()):
+        raise InputError("--full trains the whole model, and --sweep adapter=… adapters; give one")
     method = _method(full=full, adapter=adapter, lora=lora, fuse=fuse)
     if learning_rate is None:
         learning_rate = ADAPTER_RATE if method or fuse else FULL_RATE

@@ -49,7 +49,7 @@ def run_all(asked: Asked) -> None:
         from distilbert import processes
         from distilbert.training import folder, sweep
 
-        swept = dict(map(sweep.values, asked.sweep))
+        swept = sweep.settings(asked.sweep)
         tuning = _tuning(asked)
         variants = [Variant({}, tuning)]
         if swept or asked.seeds > 1:

@@ -1,21 +1,18 @@
 """A trained model for data of one kind: from a checkpoint, or from one and an adapter."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import os
+from typing import Any, NamedTuple
 
 from distilbert.adapters import store
-from distilbert.adapters.stored import SETUP, StoredHead
+from distilbert.adapters.stored import ADAPTER, SETUP, StoredHead
 from distilbert.data.kinds import KINDS
 from distilbert.errors import InputError
 from distilbert.files.checkpoint import load_pretrained
 from distilbert.files.find import locate
+from distilbert.files.report import LoadReport, unsaid
 from distilbert.model import for_tasks
 from distilbert.model.head_files import checked_fixed
 from distilbert.text.fast import DistilBertTokenizerFast
-
-logger = logging.getLogger("distilbert")
 
 
 def load_trained(
@@ -23,40 +20,85 @@ def load_trained(
 ) -> tuple[for_tasks.ForTask, Any]:
     """The model of the class for this kind, in eval mode, and its tokenizer.
 
-    model: A folder, a hub id or a backbone. adapter: A folder or hub id of an adapter, or of a
-    setup with a fusion, which is active then; its head is taken where it has one. settings: Those
-    of `from_pretrained`.
+    model: A folder, a hub id or a backbone; without `adapter` also that of an adapter, which says
+    what it was trained on. adapter: A folder or hub id of an adapter, or of a setup with a fusion,
+    which is active then; its head is taken where it has one. settings: Those of `from_pretrained`.
 
     Raises InputError if neither holds a head for such data: nothing is answered at random. Other
     errors are those of `from_pretrained` and `load_adapter`.
     """
-    model_class = getattr(for_tasks, KINDS[kind].model)
-    head = None if adapter is None else _head(adapter)
-    if head is not None:
-        settings |= {**_labels(head), "ignore_mismatched_sizes": True}
-    made, report = load_pretrained(model_class, model, **settings)
-    absent = {*report.missing, *(key for key, _, _ in report.mismatched)}
-    if adapter is not None:
-        if head is not None and checked_fixed(made, head, None) is not None:
-            inner = f"{made.base_model_prefix}."
-            absent = {key for key in absent if key.startswith(inner)}
-        with _without_warning_of_heads():
-            if _is_setup(adapter):
-                made.load_adapter_setup(adapter, set_active=True)
-            else:
-                made.load_adapter(adapter, set_active=True)
+    if adapter is None:
+        model, adapter, _ = apart(model)
+    made, report = load_adapted(getattr(for_tasks, KINDS[kind].model), model, adapter, **settings)
+    absent = sorted({*report.missing, *(key for key, _, _ in report.mismatched)})
     if absent:
         holders = f"{model!r} and {adapter!r} hold" if adapter else f"{model!r} holds"
-        shown = ", ".join(sorted(absent)[:4]) + (" …" if len(absent) > 4 else "")
+        shown = ", ".join(absent[:4]) + (" …" if len(absent) > 4 else "")
         raise InputError(
             f"{holders} no weights for "
             f"{shown}, so {kind} data cannot be judged; give a model that was trained for such "
             "data, or an adapter that has a head for them"
         )
-    report.missing.clear()
-    report.mismatched.clear()
     report.log()
     return made, DistilBertTokenizerFast.from_pretrained(model)
+
+
+class Named(NamedTuple):
+    """What a name means: a model, or an adapter and the model it was trained on.
+
+    model_class: The class that the adapter was saved from; "" without one.
+    """
+
+    model: str
+    adapter: str | None = None
+    model_class: str = ""
+
+
+def apart(name: str | os.PathLike[str], **where: Any) -> Named:
+    """The model that a name means, and the adapter of it, if the name is that of an adapter.
+
+    where: Options of the hub. Raises InputError for an adapter that does not say what it was
+    trained on.
+    """
+    name = os.fspath(name)
+    source = locate(name, **where)
+    if source.path("config.json") is not None:
+        return Named(name)
+    if source.path(SETUP) is not None:
+        first = store.read_setup(name, **where).adapters[0]
+        base = store.read_adapter(name, subfolder=first, with_head=False, **where).info
+    elif source.path(ADAPTER[0]) is not None:
+        base = store.read_adapter(name, with_head=False, **where).info
+    else:
+        return Named(name)
+    if not base.get("model_name"):
+        raise InputError(
+            f"{name!r} is an adapter that does not say of which model; load that model, then "
+            "load_adapter into it"
+        )
+    return Named(base["model_name"], name, str(base.get("model_class") or ""))
+
+
+def load_adapted(
+    model_class: Any, model: str, adapter: str | None, **settings: Any
+) -> tuple[Any, LoadReport]:
+    """A model with an adapter that is active, and a report that tells the weights of neither."""
+    head = None if adapter is None else _head(adapter)
+    if head is not None:
+        settings |= {**_labels(head), "ignore_mismatched_sizes": True}
+    made, report = load_pretrained(model_class, model, **settings)
+    if adapter is None:
+        return made, report
+    if head is not None and checked_fixed(made, head, None) is not None:
+        inner = f"{made.base_model_prefix}."
+        report.missing[:] = [key for key in report.missing if key.startswith(inner)]
+        report.mismatched[:] = [row for row in report.mismatched if row[0].startswith(inner)]
+    with unsaid():  # what `checked_fixed` has said of the head
+        if _is_setup(adapter):
+            made.load_adapter_setup(adapter, set_active=True)
+        else:
+            made.load_adapter(adapter, set_active=True)
+    return made, report
 
 
 def _is_setup(adapter: str) -> bool:
@@ -77,14 +119,3 @@ def _labels(head: StoredHead) -> dict[str, Any]:
     if told.get("label2id"):
         return {"id2label": {number: label for label, number in told["label2id"].items()}}
     return {"num_labels": told["num_labels"]} if told.get("num_labels") else {}
-
-
-@contextmanager
-def _without_warning_of_heads() -> Iterator[None]:
-    """Without hearing again what `checked_fixed` said of the head."""
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -1,11 +1,23 @@
 """What loading a checkpoint found: a report that a person can read."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 logger = logging.getLogger("distilbert")
+
+
+@contextmanager
+def unsaid(least: int = logging.ERROR) -> Iterator[None]:
+    """Without the messages below this level, where they tell what is meant to be so."""
+    before = logger.level
+    logger.setLevel(least)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @dataclass

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from distilbert.errors import InputError
+from distilbert.files.find import HUB_OPTIONS
 from distilbert.pipelines.base import Pipeline
 from distilbert.pipelines.tasks import Task, check_head, find_task, remedy, task_of_class
 
@@ -29,8 +30,9 @@ def pipeline(
     task: "feature-extraction", "sentence-embedding", "sentence-similarity", "text-classification"
         (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering" or
         "fill-mask". Without it, the task that the model's own class is for.
-    model: a folder, a hub id, the name of a backbone, or a loaded model (then give its tokenizer
-        too). The embedding tasks take "minilm" where nothing is given.
+    model: a folder, a hub id, the name of a backbone, the folder or hub id of an adapter with its
+        head, or a loaded model (then give its tokenizer too). The embedding tasks take "minilm"
+        where nothing is given.
     config, tokenizer: other ones than the model's own, loaded or by name.
     device, dtype (or torch_dtype): where the weights go, and as what.
     use_fast: False takes the tokenizer in Python.
@@ -48,8 +50,6 @@ def pipeline(
     >>> embed(["A cat sleeps.", "A kitten naps."]).shape
     (2, 384)
     """
-    from distilbert.files.find import HUB_OPTIONS
-
     where = _device(device)
     hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
     if task is None and model is None:
@@ -59,12 +59,13 @@ def pipeline(
         model = row.default
     if model is None:
         raise InputError(f"{row.name} needs a model, and none was given; {remedy(row)}")
+    base = _named(model, hub).model if isinstance(model, str | os.PathLike) else model
     if tokenizer is None and not isinstance(model, str | os.PathLike):
         raise InputError(
             f"a loaded {type(model).__name__} does not say which tokenizer it belongs to; "
             "pass tokenizer= as well: a tokenizer, or the name it is loaded from"
         )
-    tokenizer = _load_tokenizer(model if tokenizer is None else tokenizer, use_fast, hub)
+    tokenizer = _load_tokenizer(base if tokenizer is None else tokenizer, use_fast, hub)
     if isinstance(model, str | os.PathLike):
         settings = {
             **hub,
@@ -85,10 +86,15 @@ def pipeline(
 
 
 def load_model(task: Task, name: Name, **settings: Any) -> Any:
-    """The task's model, every weight from the checkpoint. Raises InputError if some are absent."""
-    from distilbert.files.checkpoint import load_pretrained
+    """The task's model, every weight from files. Raises InputError if some are absent.
 
-    model, report = load_pretrained(task.model_class(), name, **settings)
+    name: Of a model, or of an adapter, which says what it was trained on, and is active then.
+    """
+    from distilbert.evaluation.loading import load_adapted
+
+    where = {option: settings[option] for option in HUB_OPTIONS if option in settings}
+    named = _named(name, where)
+    model, report = load_adapted(task.model_class(), named.model, named.adapter, **settings)
     check_head(task, str(name), [*report.missing, *(key for key, _, _ in report.mismatched)])
     report.log()
     return model
@@ -116,7 +122,9 @@ def _task_of(model: Any, hub: dict[str, Any]) -> Task:
     if isinstance(model, str | os.PathLike):
         from distilbert.config import DistilBertConfig
 
-        names = list(DistilBertConfig.from_pretrained(model, **hub).architectures or [])
+        named = _named(model, hub)
+        config = DistilBertConfig.from_pretrained(named.model, **hub)
+        names = [named.model_class] if named.adapter else list(config.architectures or [])
     else:
         names = [type(model).__name__]
     for name in names:
@@ -127,6 +135,12 @@ def _task_of(model: Any, hub: dict[str, Any]) -> Task:
         f"{str(model)!r} does not say what it is for (its architectures: {names}); name a task: "
         "pipeline(task, model=…)"
     )
+
+
+def _named(name: Name, hub: dict[str, Any]) -> Any:
+    from distilbert.evaluation.loading import apart
+
+    return apart(name, **hub)
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -22,14 +22,15 @@ class Batch:
 
     kind: Of problem. ids: (tokens,). lengths: Of each row. targets: (rows,) classes, numbers or
     right choices, (rows, labels) shares, (rows, 2) first and last tokens of answers, or (tokens,)
-    classes, -100 where none is scored. choices: How many neighbouring rows compete, or 0.
+    classes, -100 where none is scored. choices: How many rows each example has, which compete with
+    each other; () where a row is an example.
     """
 
     kind: str
     ids: Tensor
     lengths: tuple[int, ...]
     targets: Tensor
-    choices: int = 0
+    choices: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         return replace(self, ids=self.ids.to(device), targets=self.targets.to(device))
@@ -87,6 +88,12 @@ class Batches:
         if masking is None and unknown is not None:
             raise InputError(
                 f"example {unknown.example} has no label; train on labelled examples alone"
+            )
+        wrong = next((f for f in features if f.target not in range(len(f.rows))), None)
+        if kind == "choice" and wrong is not None:
+            raise InputError(
+                f"choice {wrong.target} of example {wrong.example} is to be right, and it has "
+                f"{len(wrong.rows)}; allowed: 0 to {len(wrong.rows) - 1}"
             )
         self.features = features
         self.kind = kind
@@ -160,7 +167,7 @@ class Batches:
             torch.tensor([i for row in rows for i in row]),
             tuple(map(len, rows)),
             _TARGETS[self.kind]([feature.target for feature in chosen]),
-            len(chosen[0].rows) if self.kind == "choice" else 0,
+            tuple(len(feature.rows) for feature in chosen) if self.kind == "choice" else (),
         )
 
 

@@ -3,20 +3,22 @@
 import hashlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from distilbert import processes
 from distilbert.errors import FileError, InputError
 from distilbert.files.atomic import make_folder, writing
 from distilbert.training.batches import Batches
 from distilbert.training.recipe import Recipe
 
 LAST, BEST = "checkpoint.pt", "best.pt"
-FREE = ("keep_best", "patience", "checkpoint_every")  # settings that change no weight
+_HASHED = ("model", "batches")
+FREE = ("patience", "checkpoint_every")  # settings that change no weight
 
 
 @dataclass
@@ -48,7 +50,7 @@ def _temperatures(model: nn.Module) -> dict[str, float]:
     return {name: m.temperature for name, m in model.named_modules() if hasattr(m, "temperature")}
 
 
-def fingerprint(model: nn.Module, batches: Batches, recipe: Recipe) -> dict[str, str]:
+def identity(model: Any, batches: Batches, objective: Any, recipe: Recipe) -> dict[str, str]:
     """What must not change between a run and its resumption, by what it is."""
     settings = {k: v for k, v in asdict(recipe).items() if k not in FREE}
     shapes = {n: tuple(p.shape) for n, p in model.named_parameters() if p.requires_grad}
@@ -57,8 +59,14 @@ def fingerprint(model: nn.Module, batches: Batches, recipe: Recipe) -> dict[str,
         for name, p in model.named_parameters()
         if not p.requires_grad
     }
+    own = model.adapters_config
+    adapters = {name: own.get(name).to_dict() for name in own}
+    told = repr(objective) if is_dataclass(objective) else type(objective).__qualname__
     return {
         "recipe": repr(settings),
+        "objective": told,
+        "adapters": repr((adapters, own.active_setup)),
+        "number of processes": str(processes.count()),
         "model": hashlib.blake2b(repr((shapes, frozen)).encode(), digest_size=16).hexdigest(),
         "batches": batches.fingerprint(),
     }
@@ -69,38 +77,36 @@ def save(
     state: State,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    print_: Mapping[str, str],
+    known: Mapping[str, str],
     scaler: Mapping[str, Any],
 ) -> None:
     """Writes the checkpoint of a run. Raises FileError, and leaves the last one, if it cannot."""
     make_folder(folder)
-    with writing(folder / LAST) as path:
-        torch.save(
-            {
-                "state": asdict(state),
-                "weights": weights_of(model),
-                "temperatures": _temperatures(model),
-                "optimizer": optimizer.state_dict(),
-                "scaler": dict(scaler),
-                "fingerprint": dict(print_),
-                "threads": torch.get_num_threads(),
-            },
-            path,
-        )
+    _write(
+        folder / LAST,
+        {
+            "state": asdict(state),
+            "weights": weights_of(model),
+            "temperatures": _temperatures(model),
+            "optimizer": optimizer.state_dict(),
+            "scaler": dict(scaler),
+            "identity": dict(known),
+            "threads": torch.get_num_threads(),
+        },
+    )
 
 
 def save_best(folder: Path, step: int, weights: Mapping[str, Tensor]) -> None:
     """Writes the weights of the best evaluation, after `step` updates."""
     make_folder(folder)
-    with writing(folder / BEST) as path:
-        torch.save({"step": step, "weights": dict(weights)}, path)
+    _write(folder / BEST, {"step": step, "weights": dict(weights)})
 
 
 def load(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    print_: Mapping[str, str],
+    known: Mapping[str, str],
     scaler: Any,
 ) -> State:
     """Takes a run up where its last checkpoint left it, or at its start where there is none.
@@ -111,12 +117,13 @@ def load(
     if not (folder / LAST).is_file():
         return State()
     found = _read(folder / LAST)
-    for what, own in print_.items():
-        if found["fingerprint"].get(what) != own:
+    for what, own in known.items():
+        before = found["identity"].get(what)
+        if before != own:
+            shown = f" (it had {before:.300})" if before and what not in _HASHED else ""
             raise InputError(
                 f"{str(folder / LAST)!r} is of a run with another {what}; resume with what that "
-                "run had, or give another folder for a new run"
-                + (f" (it had {found['fingerprint'].get(what)})" if what == "recipe" else "")
+                f"run had{shown}, or give another folder for a new run"
             )
     if found["threads"] != torch.get_num_threads():
         warnings.warn(
@@ -132,6 +139,14 @@ def load(
     for name, temperature in found["temperatures"].items():
         modules[name].temperature = temperature
     return State(**found["state"])
+
+
+def _write(path: Path, what: Mapping[str, Any]) -> None:
+    with writing(path) as temporary:
+        try:
+            torch.save(what, temporary)
+        except RuntimeError as error:  # how PyTorch tells that a disk is full
+            raise OSError(str(error).partition("\n")[0]) from error
 
 
 def tidy(folder: Path) -> None:

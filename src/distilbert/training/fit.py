@@ -36,6 +36,7 @@ def fit(
     folder: Path | None = None,
     resume: bool = False,
     observers: Sequence[Observer] = (),
+    alike: Mapping[str, str] | None = None,
 ) -> End:
     """Trains what has `requires_grad`, in place, and says how it ended.
 
@@ -53,6 +54,8 @@ def fit(
         folder: Where checkpoints go; None writes none.
         resume: Go on from the checkpoint in `folder`, if there is one.
         observers: Who is told of each event; see `distilbert.training.events`.
+        alike: What else a run that goes on must have as it had it, by name, such as a hash of the
+            data that `evaluate` looks at.
 
     Raises:
         InputError: Model, batches, objective and recipe do not fit each other, nothing is to be
@@ -68,6 +71,7 @@ def fit(
         evaluate,
         None if folder is None else Path(folder),
         observers,
+        alike or {},
     ).run(resume=resume)
 
 
@@ -96,26 +100,35 @@ class _Run:
         evaluate: Evaluate | None,
         folder: Path | None,
         observers: Sequence[Observer],
+        alike: Mapping[str, str],
     ) -> None:
         self.model, self.batches, self.objective, self.recipe = model, batches, objective, recipe
-        self.evaluate, self.folder = evaluate, folder
+        self.evaluate, self.folder, self.alike = evaluate, folder, alike
         self.observers = observers if processes.number() == 0 else ()
         self.trained = trained(model)
         self.optimizer = optimizer(model, recipe)
         self.device = model.device
+        if recipe.precision == "float16" and self.device.type == "cpu":
+            raise InputError(
+                "float16 is for devices that multiply it fast, and the model is on the CPU; use "
+                "bfloat16 or float32"
+            )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "float16")
         self.steps = recipe.count(len(batches))
         self.best_weights: dict[str, Tensor] | None = None
 
     def run(self, *, resume: bool) -> End:
-        print_ = checkpoint.fingerprint(self.model, self.batches, self.recipe)
+        known = checkpoint.identity(self.model, self.batches, self.objective, self.recipe)
+        known |= self.alike
         state = State()
         if self.folder is not None and processes.number() == 0:
             checkpoint.tidy(self.folder)
         if resume and self.folder is not None:
-            state = checkpoint.load(self.folder, self.model, self.optimizer, print_, self.scaler)
+            state = checkpoint.load(self.folder, self.model, self.optimizer, known, self.scaler)
             if state.best is not None:
                 self.best_weights = checkpoint.load_best(self.folder, state.best["step"])
+                if self.best_weights is None and self.recipe.keep_best:
+                    state.best, state.bad = None, 0  # someone took them away
         total = sum(p.numel() for p in self.model.parameters())
         count = sum(p.numel() for p in self.trained.values())
         self._tell(Begin(state.step, self.steps, count, total))
@@ -126,7 +139,7 @@ class _Run:
                 self._tell(self._update(loss, step, epoch, numbers))
                 state.step = step + 1
                 evaluated = self._evaluate(state) if self._is_due(step) else False
-                self._keep(state, print_, evaluated=evaluated)
+                self._keep(state, known, evaluated=evaluated)
         best = None if state.best is None else Evaluation(**state.best)
         if best is not None and self.recipe.keep_best and self.best_weights is not None:
             checkpoint.give_weights(self.model, self.best_weights)
@@ -287,7 +300,7 @@ class _Run:
         before: float = state.best["scores"][name]
         return scores[name] < before if self.recipe.lower_is_better else scores[name] > before
 
-    def _keep(self, state: State, print_: Mapping[str, str], *, evaluated: bool) -> None:
+    def _keep(self, state: State, known: Mapping[str, str], *, evaluated: bool) -> None:
         """Writes a checkpoint where one is due, the best weights before what speaks of them."""
         if self.folder is None or processes.number():
             return
@@ -299,7 +312,7 @@ class _Run:
         )
         if due or state.step == self.steps:
             scaler = self.scaler.state_dict()
-            checkpoint.save(self.folder, state, self.model, self.optimizer, print_, scaler)
+            checkpoint.save(self.folder, state, self.model, self.optimizer, known, scaler)
 
     def _ends_epoch(self, step: int) -> bool:
         return step % self.recipe.updates(len(self.batches)) == 0

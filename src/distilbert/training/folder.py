@@ -10,7 +10,7 @@ from distilbert import processes
 from distilbert.errors import InputError
 from distilbert.training import curves, record, tensorboard
 from distilbert.training.card import write_card
-from distilbert.training.events import Observer
+from distilbert.training.events import Begin, Event, Observer
 from distilbert.training.metrics_file import METRICS, MetricsFile
 from distilbert.training.tuning import CHECKPOINTS, Run, Tuned, Tuning
 
@@ -20,6 +20,8 @@ EVENTS = "tensorboard"
 def finished(folder: Path) -> dict[str, Any] | None:
     """The scores of a run that is over; None where there is none, or it was broken off."""
     found = record.read(folder) if (folder / record.NAME).is_file() else {}
+    if "scores" in found:
+        rmtree(folder / CHECKPOINTS, ignore_errors=True)  # left by one killed just before its end
     return found.get("scores")
 
 
@@ -74,16 +76,20 @@ def tune(
         batches=run.batches,
         objective=run.objective,
     )
-    record.write(folder, made)
+
+    def write(event: Event) -> None:  # not before the run begins: it may be refused
+        if isinstance(event, Begin):
+            record.write(folder, made)
+
     with ExitStack() as open_:
-        watching: list[Observer] = [MetricsFile(folder / METRICS)]
+        watching: list[Observer] = [write, MetricsFile(folder / METRICS)]
         if tensorboard.available():
             watching.append(open_.enter_context(tensorboard.TensorBoard(folder / EVENTS)))
         tuned = run.run(folder, resume=resume, observers=[*watching, *observers])
     run.save(folder)
     if curves.available():
         curves.draw(folder / METRICS, folder / curves.CURVES)
-    record.finish(folder, tuned.end, tuned.scores)
+    whole = record.finished(folder, tuned.end, tuned.scores)
     write_card(
         folder,
         kind=tuning.train.kind,
@@ -92,7 +98,8 @@ def tune(
         base=tuning.model,
         adapter=tuning.name if tuning.adapter is not None or tuning.fuse else None,
         scores=tuned.scores,
-        record=record.read(folder),
+        record=whole,
     )
+    record.write(folder, whole)  # last: with its scores a run is finished
     rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return tuned

@@ -137,7 +137,7 @@ def check_fit(model: Any, kind: str) -> None:
 def read(model: ForTask, batch: Batch, plan: Plan) -> tuple[Tensor, Tensor]:
     """What the head says of what is scored, and the targets of that, for each copy of the rows.
 
-    (rows, labels) and (rows, …) for texts, with as many labels as choices for these;
+    (rows, labels) and (rows, …) for texts; (examples, most choices) and (examples,) for choices;
     (tokens scored, labels) and (tokens scored,) for tokens; (rows, longest, 2) and (rows, 2) for
     answers.
     """
@@ -146,9 +146,7 @@ def read(model: ForTask, batch: Batch, plan: Plan) -> tuple[Tensor, Tensor]:
     targets = batch.targets
     if batch.kind == "spans":
         logits = model.logits(encoder.encode(batch.ids, flow).own())  # (tokens, 2)
-        rows = torch.split(logits, list(batch.lengths * plan.copies))
-        lowest = torch.finfo(logits.dtype).min
-        logits = torch.nn.utils.rnn.pad_sequence([*rows], batch_first=True, padding_value=lowest)
+        logits = _competing(logits, batch.lengths * plan.copies)
     elif batch.kind in OF_TOKENS:
         scored = targets != IGNORED
         encoded = encoder.encode(batch.ids, flow, scored)
@@ -157,8 +155,18 @@ def read(model: ForTask, batch: Batch, plan: Plan) -> tuple[Tensor, Tensor]:
         targets = targets[scored]
     else:
         logits = model.logits(encoder.encode(batch.ids, flow, "first").hidden)
-        logits = logits.view(-1, batch.choices) if batch.choices else logits
+        if batch.choices:
+            logits = _competing(logits, batch.choices * plan.copies)[..., 0]
     return logits, repeated(targets, plan.copies)
+
+
+def _competing(logits: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """(sum of counts, labels) → (groups, most of a group, labels), padded with what never wins."""
+    if len(set(counts)) == 1:
+        return logits.view(len(counts), counts[0], -1)
+    groups = torch.split(logits, list(counts))
+    lowest = torch.finfo(logits.dtype).min
+    return torch.nn.utils.rnn.pad_sequence([*groups], batch_first=True, padding_value=lowest)
 
 
 def _trains_fusion(model: Any) -> bool:

@@ -27,7 +27,7 @@ from distilbert.training.recipe import Recipe
 
 NAME = "run.json"
 Record = dict[str, Any]
-_LIBRARIES = ("torch", "tokenizers", "numpy")
+_LIBRARIES = ("torch", "tokenizers", "numpy", "scikit-learn", "scipy", "seqeval")
 _SAMPLE = 16  # values of a parameter that its hash looks at
 
 
@@ -105,8 +105,8 @@ def read(folder: str | os.PathLike[str]) -> Record:
     return found
 
 
-def finish(folder: str | os.PathLike[str], end: End, scores: Mapping[str, float]) -> Record:
-    """Adds to run.json, and gives, how the run ended.
+def finished(folder: str | os.PathLike[str], end: End, scores: Mapping[str, float]) -> Record:
+    """The record in a folder with how the run ended. It is not written.
 
     scores: Of the weights that it left. The seconds are those of all updates and evaluations in the
     folder's metrics.jsonl, before a resumption and after it; null without such a file.
@@ -124,7 +124,6 @@ def finish(folder: str | os.PathLike[str], end: End, scores: Mapping[str, float]
             "seconds": _seconds(Path(folder) / METRICS),
         }
     )
-    write(folder, record)
     return record
 
 

@@ -45,6 +45,17 @@ def values(given: str) -> tuple[str, list[Any]]:
     return name, found
 
 
+def settings(given: Sequence[str]) -> dict[str, list[Any]]:
+    """The settings of a sweep and their values. Raises InputError for one that comes twice."""
+    found: dict[str, list[Any]] = {}
+    for one in given:
+        name, listed = values(one)
+        if name in found or len(set(map(repr, listed))) < len(listed):
+            raise InputError(f"{one!r} names a setting or a value twice; name each once")
+        found[name] = listed
+    return found
+
+
 def _value(text: str) -> Any:
     if text in ("None", "none", "True", "true", "False", "false"):
         return {"n": None, "t": True, "f": False}[text[0].lower()]

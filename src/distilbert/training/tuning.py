@@ -1,9 +1,9 @@
 """Tuning a model for a task: from a name and data sets to a folder that can be loaded."""
 
-import logging
+import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from typing import Any
 import torch
 
 from distilbert import processes
+from distilbert.adapters.store import read_adapter
 from distilbert.data.examples import Dataset, Example
 from distilbert.data.features import features
 from distilbert.data.kinds import KINDS
 from distilbert.data.masking import Masking
 from distilbert.errors import InputError
 from distilbert.evaluation.evaluate import evaluate
-from distilbert.evaluation.metrics import find_metric, usual_metrics
+from distilbert.evaluation.metrics import check_metrics, find_metric, usual_metrics
 from distilbert.evaluation.report import Report
+from distilbert.files.report import unsaid
 from distilbert.model import for_tasks
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.batches import Batches
@@ -73,19 +75,50 @@ class Tuning:
     def __post_init__(self) -> None:
         if self.adapter is not None and self.fuse:
             raise InputError("give an adapter to train, or adapters to fuse, not both")
-        if len(self.fuse) == 1:
-            raise InputError("a fusion is of several adapters, and one is given; give another")
+        if len(set(self.fuse)) != len(self.fuse) or len(self.fuse) == 1:
+            raise InputError(
+                f"a fusion is of several adapters, and {', '.join(self.fuse)} is given; give others"
+            )
         if self.train.kind == "classification" and len(self.train.labels) < 2:
             raise InputError(
                 f"all training data are of one class, {self.train.labels}: there is nothing to "
                 "tell apart; give data of several, or all labels that there may be"
             )
+        if self.train.kind == "multi_label" and not self.train.labels:
+            raise InputError("no training example has a label; give data that have some")
+        self._check_options()
         for name, dev in self.dev.items():
             if dev.kind != self.train.kind:
                 raise InputError(
                     f"the training data are of kind {self.train.kind!r}, and {name} of kind "
                     f"{dev.kind!r}; give data of one kind"
                 )
+
+    def _check_options(self) -> None:
+        """Raises InputError for settings that would do nothing."""
+        kind, recipe = self.train.kind, self.recipe
+        usual = type(self)
+        whole = self.adapter is None and not self.fuse
+        idle = {
+            "masked": kind != "words" and self.masked != usual.masked,
+            "stride": kind not in ("spans", "tags") and self.stride != usual.stride,
+            "adapter_drop": whole and self.adapter_drop > 0,
+            "decay": recipe.schedule != "wsd" and recipe.decay != Recipe.decay,
+            **{
+                name: not self.dev and getattr(recipe, name) is not None
+                for name in ("patience", "evaluate_every", "metric")
+            },
+        }
+        reasons = {
+            "masked": "is for plain text",
+            "stride": "is for texts that are read in windows: questions, and words with tags",
+            "adapter_drop": "is for adapters, and the whole model is trained",
+            "decay": "is for the schedule wsd",
+            **dict.fromkeys(("patience", "evaluate_every", "metric"), "needs dev data"),
+        }
+        for name, is_idle in idle.items():
+            if is_idle:
+                raise InputError(f"{name} {reasons[name]}; here it does nothing: leave it out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +144,15 @@ class Run:
     def __init__(self, tuning: Tuning) -> None:
         self.tuning = tuning
         data = tuning.train
-        self.recipe = tuning.recipe
-        if tuning.dev:  # before a model is loaded: there may be no such score
-            self.recipe = replace(tuning.recipe, lower_is_better=not self._higher())
+        self.recipe, self.metrics = tuning.recipe, tuning.metrics
+        if tuning.dev:  # before a model is loaded: there may be no such score, or library
+            self.metrics, self.recipe = _measured(tuning)
         self.model = load(tuning)
+        layers = self.model.config.n_layers
+        if tuning.adapter_drop > layers:
+            raise InputError(
+                f"adapter_drop is {tuning.adapter_drop}; the model has {layers} layers"
+            )
         self.tokenizer = DistilBertTokenizerFast.from_pretrained(tuning.model)
         longest = self.model.config.max_position_embeddings
         self.max_length = min(tuning.max_length or longest, longest)
@@ -132,6 +170,15 @@ class Run:
         )
         weights = class_weights(tuning.class_weights, data)
         self.objective = Supervised(weights, tuning.label_smoothing, tuning.adapter_drop)
+        self._try()
+
+    def _try(self) -> None:
+        """The loss of one example, so that what does not fit is told before a run begins."""
+        features = self.batches.features
+        shortest = min(range(len(features)), key=lambda n: features[n].tokens)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            batch = next(self.batches.parts([shortest], 0)).to(self.model.device)
+            self.objective(self.model.eval(), batch)
 
     def features(self, data: Dataset) -> Sequence[Any]:
         longest = self.max_length if self.tuning.max_length or data.kind != "spans" else None
@@ -145,7 +192,7 @@ class Run:
                 self.model,
                 self.tokenizer,
                 data,
-                metrics=tuning.metrics,
+                metrics=self.metrics,
                 max_length=tuning.max_length,
                 stride=tuning.stride,
                 **tuning.evaluation,
@@ -174,19 +221,10 @@ class Run:
             folder=None if folder is None else folder / CHECKPOINTS,
             resume=resume,
             observers=observers,
+            alike={"dev data": hash_of(self.tuning.dev)},
         )
         self.model.eval()
         return Tuned(self.model, self.tokenizer, end, self.evaluate())
-
-    def _higher(self) -> bool:
-        """Whether more is better of the score that decides. It may have the name of a data set."""
-        tuning, data = self.tuning, self.tuning.train
-        outside = "outside" in tuning.evaluation
-        usual = tuning.metrics or usual_metrics(data.kind, data.labels, outside=outside)
-        name = tuning.recipe.metric or usual[0]
-        for dev in tuning.dev:
-            name = name.removeprefix(f"{dev}_")
-        return find_metric(name, data.kind).higher
 
     def save(self, folder: Path) -> None:
         """Writes what was trained: the model with its tokenizer, or the adapter or fusion."""
@@ -200,6 +238,37 @@ class Run:
         else:
             model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
+
+
+def _measured(tuning: Tuning) -> tuple[tuple[str, ...], Recipe]:
+    """What evaluations measure, and the recipe with the whole name of the score that decides.
+
+    Raises InputError for a score that there is not, or whose library is missing.
+    """
+    data = tuning.train
+    outside = "outside" in tuning.evaluation
+    names = tuple(tuning.metrics or usual_metrics(data.kind, data.labels, outside=outside))
+    decides = tuning.recipe.metric or names[0]
+    first = next(iter(tuning.dev))
+    for dev in tuning.dev:
+        if decides.startswith(f"{dev}_"):
+            first, decides = dev, decides.removeprefix(f"{dev}_")
+    if decides not in names:
+        names = (*names, decides)
+    check_metrics(names, data.kind)
+    whole = f"{first}_{decides}" if len(tuning.dev) > 1 else decides
+    higher = find_metric(decides, data.kind).higher
+    return names, replace(tuning.recipe, metric=whole, lower_is_better=not higher)
+
+
+def hash_of(data: Mapping[str, Dataset]) -> str:
+    """What differs where other examples, or labels, are evaluated on."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, part in data.items():
+        found.update(repr((name, part.kind, part.labels)).encode())
+        for example in part.examples:
+            found.update(repr((example.texts, example.label)).encode())
+    return found.hexdigest()
 
 
 def scores_of(reports: Mapping[str, Report]) -> dict[str, float]:
@@ -226,13 +295,13 @@ def load(tuning: Tuning) -> for_tasks.ForTask:
     if kind.problem_type:
         settings["problem_type"] = kind.problem_type
     model_class = getattr(for_tasks, kind.model)
-    with torch.random.fork_rng(), _quietly_new_heads():
+    with torch.random.fork_rng(), unsaid():  # that a head is new is what tuning is for
         torch.manual_seed(tuning.recipe.seed)
         model: for_tasks.ForTask = model_class.from_pretrained(
             tuning.model, ignore_mismatched_sizes=True, **settings
-        ).to(tuning.device)
+        ).to(processes.own_device(tuning.device))
         if tuning.fuse:
-            names = [model.load_adapter(folder, with_head=False) for folder in tuning.fuse]
+            names = [_loaded(model, folder) for folder in tuning.fuse]
             model.add_adapter_fusion(names, tuning.fusion)
             model.train_adapter_fusion([names])
         elif tuning.adapter is not None:
@@ -241,16 +310,13 @@ def load(tuning: Tuning) -> for_tasks.ForTask:
     return model
 
 
-@contextmanager
-def _quietly_new_heads() -> Iterator[None]:
-    """Without the message that the weights of a head are new, which is what tuning is for."""
-    logger = logging.getLogger("distilbert")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+def _loaded(model: for_tasks.ForTask, folder: str) -> str:
+    """Loads an adapter that is to be fused, under a name that none before it has."""
+    name = read_adapter(folder, with_head=False).name
+    taken = {*model.adapters_config}
+    others = (f"{name}_{number}" for number in itertools.count(2))
+    free = next(one for one in itertools.chain([name], others) if one not in taken)
+    return model.load_adapter(folder, load_as=free, with_head=False)
 
 
 def class_weights(given: Any, data: Dataset) -> list[float] | None:

@@ -89,8 +89,9 @@ class Batches:
             raise InputError(
                 f"example {unknown.example} has no label; train on labelled examples alone"
             )
-        wrong = next((f for f in features if f.target not in range(len(f.rows))), None)
-        if kind == "choice" and wrong is not None:
+        rivals = features if kind == "choice" else ()
+        wrong = next((f for f in rivals if f.target not in range(len(f.rows))), None)
+        if wrong is not None:
             raise InputError(
                 f"choice {wrong.target} of example {wrong.example} is to be right, and it has "
                 f"{len(wrong.rows)}; allowed: 0 to {len(wrong.rows) - 1}"

@@ -113,6 +113,26 @@ def test_class_weights_and_smoothing_are_those_of_cross_entropy():
     assert objective.weight(batch) == pytest.approx(sum(given[i] for i in scored))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("kind", ["classification", "tags"])
+def test_a_class_of_weight_0_counts_nothing_however_a_batch_is_cut(kind, smoothing):
+    model = model_for(kind, **PLAIN).eval()
+    objective = Supervised(class_weights=[0.0, 2.0, 1.0], label_smoothing=smoothing)
+    batches = batches_of(kind)
+    whole = next(batches.parts(range(12), 0))
+    cut = [next(batches.parts([n], 0)) for n in range(12)]
+    losses = torch.stack([objective(model, part).total for part in cut])
+    shares = torch.tensor([objective.weight(part) for part in cut]) / objective.weight(whole)
+    torch.testing.assert_close((losses * shares).sum(), objective(model, whole).total)
+    ignored = [loss for loss, share in zip(losses, shares, strict=True) if not share]
+    if kind == "classification":
+        assert ignored
+    for loss in ignored:
+        assert loss == 0
+        loss.backward(retain_graph=True)
+        assert all(not p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
 def test_adapter_drop_leaves_out_first_layers():
     model = model_for("classification", **PLAIN).train()
     model.add_adapter("a", "lora[init_weights='bert',alpha=80]", set_active=True)

@@ -42,7 +42,8 @@ class Objective(Protocol):
 class Supervised:
     """The loss of the model's own task, the last layer computed only where the head reads.
 
-    class_weights: How much each class counts, (classes,), or each label of several.
+    class_weights: How much each class counts, (classes,), or each label of several. What is of a
+        class of weight 0 counts nothing, also where labels are smoothed.
     label_smoothing: How much of the target is spread over all classes, from 0 to below 1.
     adapter_drop: The adapters of so many first layers, at most, are left out: 0 to `adapter_drop`,
         drawn anew for each batch. Source: Rücklé et al. 2021, "AdapterDrop".
@@ -176,14 +177,18 @@ def _trains_fusion(model: Any) -> bool:
 
 
 def _classes(logits: Tensor, targets: Tensor, options: dict[str, Any]) -> Tensor:
-    if not len(targets):  # a mean over nothing is not a number
-        return logits.sum()
-    if targets.device.type == "cpu" and int(targets.max()) >= logits.shape[-1]:
+    if targets.device.type == "cpu" and len(targets) and int(targets.max()) >= logits.shape[-1]:
         raise InputError(
             f"class {int(targets.max())} is among the targets, and the model tells "
             f"{logits.shape[-1]} apart, 0 to {logits.shape[-1] - 1}; give it as many labels "
             "(num_labels=…)"
         )
+    weight = options.get("weight")
+    if weight is not None and not bool(weight.all()):
+        counted = weight[targets] > 0
+        logits, targets = logits[counted], targets[counted]
+    if not len(targets):  # a mean over nothing is not a number
+        return logits.sum() * 0
     return F.cross_entropy(logits, targets, **options)
 
 

@@ -67,17 +67,34 @@ def test_values_that_json_has_as_labels_are_spelled(tmp_path):
     assert labels(data) == ["true", "1", "b", "2"]
 
 
-@pytest.mark.parametrize("found", [["1", "2.5"], ["-0.1", "3"], ["1e-1", "2"]])
+@pytest.mark.parametrize("found", [["1", "2.5"], ["-0.1", "3"], ["1e-1", "2"], ["1e-100", "2"]])
 def test_numbers_with_a_fraction_are_a_regression(tmp_path, found):
     data = load(file(tmp_path, "a.tsv", "text\tlabel\n" + "".join(f"a\t{n}\n" for n in found)))
     assert data == Dataset("regression", data.examples)
     assert labels(data) == [float(n) for n in found]
 
 
-@pytest.mark.parametrize("found", [["1.0", "2.0"], ["1.5", "nan"], ["1.5", "1_000"], ["0.5", "a"]])
+@pytest.mark.parametrize("found", [["1.0", "2.0"], ["1", "nan"], ["1.5", "1_000"], ["0.5", "a"]])
 def test_other_labels_are_classes(tmp_path, found):
     data = load(file(tmp_path, "a.tsv", "text\tlabel\n" + "".join(f"a\t{n}\n" for n in found)))
     assert (data.kind, data.labels) == ("classification", tuple(sorted(found)))
+
+
+@pytest.mark.parametrize("bad", ["nan", "-Inf", "1e300", "1e999", "", "n/a"])
+def test_a_damaged_number_does_not_make_classes_of_the_others(tmp_path, bad):
+    found = ["0.5", bad, *("1" for _ in range(8))]
+    path = file(tmp_path, "a.tsv", "text\tlabel\n" + "".join(f"a\t{n}\n" for n in found))
+    with pytest.raises(FileError, match=rf"a\.tsv, line 3: '{bad}' as a label, where a number"):
+        load(path)
+    if bad:
+        assert load(path, "classification").labels == tuple(sorted({*found}))
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), 10**400])
+def test_a_damaged_number_of_json_is_told(tmp_path, bad):
+    rows = ({"text": "a", "label": label} for label in (bad, 0.5))
+    with pytest.raises(FileError, match=r"a\.jsonl, line 1"):
+        load(file(tmp_path, "a.jsonl", lines(*rows)))
 
 
 def test_a_kind_that_is_named_holds(tmp_path):

@@ -11,6 +11,7 @@ from distilbert.data.tables import check_text, kind_of
 
 Raw = Mapping[str, Any]
 Texts = tuple[str, ...]
+_LARGEST = 3.4028235e38  # of float32, in which models are trained
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -47,17 +48,41 @@ class Kind:
 
 def number(value: Any) -> float | None:
     """The number that a value is or spells, None for what is none or not finite."""
-    if isinstance(value, str):
-        return float(value) if _NUMBER.fullmatch(value) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        return float(value) if math.isfinite(value) else None
+        found = float(value)
     except OverflowError:  # a whole number that no float holds
         return None
+    return found if math.isfinite(found) else None
 
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+_NO_NUMBER = re.compile(r"\s*([+-]?(nan|inf|infinity))?\s*", re.ASCII | re.IGNORECASE)
+
+
+def are_numbers(values: Sequence[Any]) -> bool:
+    """Whether these are numbers, some with a fraction.
+
+    So they are, too, where some are missing or not finite, or one in ten spells none: a few damaged
+    ones do not make names of the others.
+    """
+    numbers = [number(value) for value in values]
+    strange = [
+        value
+        for value, found in zip(values, numbers, strict=True)
+        if found is None and not _is_damaged(value)
+    ]
+    return any(found % 1 for found in numbers if found) and len(strange) * 10 <= len(values)
+
+
+def _is_damaged(value: Any) -> bool:
+    """Whether what is no number stands where one was meant: missing, or too large, or nan."""
+    if isinstance(value, str):
+        return bool(_NO_NUMBER.fullmatch(value) or _NUMBER.fullmatch(value))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _texts(row: Raw, columns: Columns) -> Texts:
@@ -105,8 +130,12 @@ def _name(value: Any, texts: Texts = (), columns: Columns | None = None) -> str:
 
 def _score(value: Any, texts: Texts, columns: Columns) -> float:
     found = number(value)
-    if found is None:
-        raise ValueError(f"{value!r:.40} as a label, where a finite number is needed; repair it")
+    if found is None or abs(found) > _LARGEST:
+        raise ValueError(
+            f"{value!r:.40} as a label, where a number is needed, and a finite one that float32 "
+            "holds; repair it or leave the row out; where labels are names, say so with "
+            'kind="classification" in Python, --kind classification on the command line'
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from distilbert.data.forms import (
     squad_rows,
     table_rows,
 )
-from distilbert.data.kinds import KINDS, Columns, Kind, number
+from distilbert.data.kinds import KINDS, Columns, Kind, are_numbers
 from distilbert.data.reading import FORMS, form_of
 from distilbert.data.tables import place
 from distilbert.errors import FileError, InputError
@@ -41,9 +41,9 @@ def load(
     path: A .csv, .tsv, .jsonl or .parquet table, .json (objects, or SQuAD's form), .conll (words
         in columns) or .txt (plain text), all but .parquet also with .gz. form: One of these
         without the dot, where the suffix does not say it.
-    kind: A key of KINDS. None: as columns and labels look. Labels that are all numbers, one of
-        them with a fraction, are regression; lists of names are multi_label; all else is
-        classification.
+    kind: A key of KINDS. None: as columns and labels look. Labels that are numbers, one of
+        them with a fraction, are regression, and a few that are not are errors; lists of names are
+        multi_label; all else is classification.
     text, label, choices, id: Names of columns: two of `text` for pairs; of `choices` one that holds
         lists, or one for each. By default "text" (or the only one beside the label), "label",
         "choices"; "tokens" and "tags"; "question", "context" and "answers"; and "id", if there.
@@ -192,10 +192,7 @@ def _kind_by_labels(rows: Sequence[Row], columns: Columns) -> str:
     values = [row.values[columns.label] for row in rows]
     if all(isinstance(value, list | tuple) for value in values):
         return "multi_label"
-    numbers = [number(value) for value in values]
-    if None not in numbers and any(found % 1 for found in numbers if found is not None):
-        return "regression"
-    return "classification"
+    return "regression" if are_numbers(values) else "classification"
 
 
 class _Chooser:

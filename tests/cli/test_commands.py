@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.text import Text
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import distilbert
@@ -534,6 +536,15 @@ def test_every_command_has_a_help_with_an_example(call):
         result = call(command.__name__, "--help")
         assert result.exit_code == 0
         assert "Example: distilbert" in result.output
+
+
+def test_brackets_in_a_help_are_shown():
+    """Rich takes them for markup where they are not escaped."""
+    commands = get_command(app).commands.values()
+    given = [one.help for command in commands for one in command.params if getattr(one, "help", 0)]
+    shown = [Text.from_markup(text).plain for text in given]
+    assert shown == [text.replace("\\[", "[") for text in given]
+    assert sum("[reduction_factor=8]" in text for text in shown) == 1
 
 
 def test_the_version_is_that_of_the_package(call):

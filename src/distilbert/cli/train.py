@@ -128,7 +128,7 @@ def train(
         option(
             "--adapter",
             metavar="CONFIG",
-            help='Train an adapter and a head: "seq_bn", "double_seq_bn[reduction_factor=8]", '
+            help='Train an adapter and a head: "seq_bn", "double_seq_bn\\[reduction_factor=8]", '
             '"prefix_tuning|par_bn", …',
             panel=METHOD,
             default="seq_bn, unless --full, --lora or --fuse",

@@ -207,9 +207,14 @@ BAD = {
         "a.csv",
         "a,b,label\n1,2,3\n",
         {},
-        r"no column 'text'; it has: .*text= or --text",
+        r"no column 'text'; it has: .*name one with text= in Python, --text on the command line",
     ),
-    "no label column": ("a.csv", "text,b\n1,2\n", {}, r"no column 'label'; .*label= or --label"),
+    "no label column": (
+        "a.csv",
+        "text,b\n1,2\n",
+        {},
+        r"no column 'label'; .*label= in Python, --label on",
+    ),
     "no such id": (
         "a.csv",
         "text,label\n1,2\n",
@@ -287,7 +292,7 @@ BAD = {
     ),
     "empty": ("a.csv", "", {}, r"no example in .*a\.csv"),
     "only a head": ("a.csv", "text,label\n", {}, r"no example in .*a\.csv"),
-    "suffix": ("a.doc", "x", {}, r"what kind of file is .*form= or --format"),
+    "suffix": ("a.doc", "x", {}, r"what kind of file is .*form= in Python, --format on"),
 }
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distilbert.data.reading import ended, is_plain, lines, name_of, read_whole
-from distilbert.data.tables import Numbered, csv_rows, json_rows, kind_of, parquet_rows, tsv_rows
+from distilbert.data.tables import (
+    Numbered,
+    by,
+    csv_rows,
+    json_rows,
+    kind_of,
+    parquet_rows,
+    tsv_rows,
+)
 from distilbert.errors import FileError, InputError
 
 Wanted = Callable[[Sequence[str], str], Sequence[str]]
@@ -110,16 +118,16 @@ def _columns(rows: Sequence[str]) -> list[list[str]]:
 
 
 def _check_columns(width: int, word: int, tag: int | None, source: str) -> None:
-    for column in (word, tag):
+    for said, column in (("word", word), ("tag", tag)):
         if width and column is not None and not -width <= column < width:
             raise FileError(
                 f"{source} has no column {column}, only {width} (0 to {width - 1}, or negative "
-                "from the end); name others with word= and tag="
+                f"from the end); name another {by(said)}"
             )
     if width and tag is not None and word % width == tag % width:
         raise FileError(
-            f"{source}: column {word} would be both word and tag, of {width}; name another with "
-            "word= or tag=, or read it without tags (labelled=False)"
+            f"{source}: column {word} would be both word and tag, of {width}; name another tag "
+            f"{by('tag')}, or give a file that has both"
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distilbert.data.examples import Answer
-from distilbert.data.tables import check_text, kind_of
+from distilbert.data.tables import by, check_text, kind_of
 
 Raw = Mapping[str, Any]
 Texts = tuple[str, ...]
@@ -122,8 +122,7 @@ def _name(value: Any, texts: Texts = (), columns: Columns | None = None) -> str:
     if not isinstance(name, str) or not name.strip():
         given = "an empty text" if isinstance(name, str) else kind_of(name)
         raise ValueError(
-            f"{given} as a label, where a name is needed; write one, leave the row out, or read "
-            "without labels (labelled=False)"
+            f"{given} as a label, where a name is needed; write one, or leave the row out"
         )
     return check_text(name)
 
@@ -133,8 +132,8 @@ def _score(value: Any, texts: Texts, columns: Columns) -> float:
     if found is None or abs(found) > _LARGEST:
         raise ValueError(
             f"{value!r:.40} as a label, where a number is needed, and a finite one that float32 "
-            "holds; repair it or leave the row out; where labels are names, say so with "
-            'kind="classification" in Python, --kind classification on the command line'
+            "holds; repair it or leave the row out; where labels are names, say classification "
+            f"{by('kind')}"
         )
     return found
 

@@ -17,8 +17,10 @@ from distilbert.data.forms import (
 )
 from distilbert.data.kinds import KINDS, Columns, Kind, are_numbers
 from distilbert.data.reading import FORMS, form_of
-from distilbert.data.tables import place
+from distilbert.data.tables import by, place
 from distilbert.errors import FileError, InputError
+
+_FORM = by("form", "--format")
 
 
 def load(
@@ -72,7 +74,7 @@ def load(
         raise InputError("separator is empty; give what stands between labels, such as ','")
     if file.is_dir():
         raise FileError(f"{str(file)!r} is a folder, where a file is needed; name one in it")
-    form = form or form_of(file, FORMS, "say what it is with form= or --format")
+    form = form or form_of(file, FORMS, f"say what it is {_FORM}")
     given = _given(text, choices)
     named = bool(given[0] or given[1] or label or id)
     if form == "conll" or (kind == "tags" and form in ("txt", "tsv")):
@@ -170,12 +172,12 @@ def _only(kind: str | None, allowed: tuple[str, ...], form: str, named: bool) ->
     if kind is not None and kind not in allowed:
         raise InputError(
             f"a file of the form {form} holds {' or '.join(allowed)}, not {kind}; give a table, or "
-            "say what the file is with form= or --format"
+            f"say what the file is {_FORM}"
         )
     if named:
         raise InputError(
             f"a file of the form {form} has no named columns; leave their names out, give a table, "
-            "or say what the file is with form= or --format"
+            f"or say what the file is {_FORM}"
         )
 
 
@@ -220,7 +222,7 @@ class _Chooser:
         if not self._needed:
             self._decide(names)
         for name, option in self._needed.items():
-            place(names, name, where, f"name one with {option}")
+            place(names, name, where, f"name one {option}")
         return list(self._needed)
 
     def _decide(self, names: Sequence[str]) -> None:
@@ -236,10 +238,10 @@ class _Chooser:
             text = (others[0],) if alone else usual.text
         id = self._id or ("id" if "id" in names else None)
         self.columns = Columns(text, label, choices, id, self.columns.separator)
-        self._needed = dict.fromkeys(text, "text= or --text")
-        self._needed |= dict.fromkeys(choices, "choices= or --choices")
-        self._needed |= {id: "id="} if id else {}
-        self._needed |= {label: "label= or --label"} if label else {}
+        self._needed = dict.fromkeys(text, by("text"))
+        self._needed |= dict.fromkeys(choices, by("choices"))
+        self._needed |= {id: "with id="} if id else {}
+        self._needed |= {label: by("label")} if label else {}
 
 
 def _kind_by_names(
@@ -262,7 +264,9 @@ def _check_counts(kind: Kind, columns: Columns) -> None:
             f"{len(columns.text)} are named: {', '.join(map(repr, columns.text))}"
         )
     if columns.choices and not kind.columns.choices:
-        raise InputError(f"{kind.name} has no choices; leave them out, or say kind='choice'")
+        raise InputError(
+            f"{kind.name} has no choices; leave them out, or say 'choice' {by('kind')}"
+        )
     if columns.label and not kind.columns.label:
         raise InputError(f"{kind.name} has no labels; leave the column {columns.label!r} out")
 

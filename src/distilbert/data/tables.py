@@ -140,6 +140,11 @@ def parquet_missing(what: str) -> DistilBertError:
     )
 
 
+def by(name: str, option: str | None = None) -> str:
+    """How to say this in Python and on the command line, to end a remedy: "with …"."""
+    return f"with {name}= in Python, {option or f'--{name}'} on the command line"
+
+
 def place(
     names: Sequence[str],
     name: str,

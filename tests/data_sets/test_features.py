@@ -6,7 +6,7 @@ import pytest
 
 from distilbert import DistilBertTokenizer, DistilBertTokenizerFast
 from distilbert.data.examples import Answer, Dataset, Example
-from distilbert.data.features import features
+from distilbert.data.features import features, row_length
 from distilbert.data.kinds import KINDS
 from distilbert.data.load import load
 from distilbert.errors import InputError
@@ -200,6 +200,25 @@ def test_rows_are_as_long_as_the_tokenizer_says(tokenizer):
     assert features(data, tokenizer, max_length=30)[0].tokens == 30
 
 
+@pytest.mark.parametrize(
+    ("kind", "positions", "asked", "length"),
+    [
+        ("tags", 512, None, 512),
+        ("tags", 1024, None, 700),
+        ("tags", 512, 128, 128),
+        ("tags", 512, 900, 512),
+        ("spans", 512, None, 384),
+        ("spans", 64, None, 64),
+        ("spans", 512, 500, 500),
+    ],
+)
+def test_a_row_is_as_long_as_is_asked_and_as_model_and_tokenizer_take(
+    tokenizer, kind, positions, asked, length
+):
+    tokenizer.model_max_length = 700
+    assert row_length(kind, tokenizer, positions, asked) == length
+
+
 def test_a_file_becomes_features(tokenizer, tmp_path):
     path = tmp_path / "a.jsonl"
     rows = ({"text": "the cat", "label": ["b", "a"]}, {"text": "a dog", "label": []})
@@ -221,6 +240,8 @@ def test_lengths_that_cannot_work_are_refused(tokenizer, options, message):
         features(dataset("classification", (("a",), None)), tokenizer, **options)
     with pytest.raises(InputError, match="no kind 'none'; allowed: classification"):
         features(dataset("none"), tokenizer)
+    with pytest.raises(InputError, match="max_length is 0; allowed"):
+        row_length("tags", tokenizer, 512, 0)
 
 
 def test_a_label_that_the_data_does_not_name_is_refused_with_its_place(tokenizer):

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from distilbert.errors import InputError
 
+IGNORED = -100  # the target of what is not scored
+
 
 class Answer(NamedTuple):
     """One right answer of a question: a piece of its context, and the character it starts at."""

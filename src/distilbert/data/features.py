@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from distilbert.data.examples import Dataset, Example, Feature
+from distilbert.data.examples import IGNORED, Dataset, Example, Feature
 from distilbert.data.kinds import KINDS
 from distilbert.errors import InputError
 from distilbert.text.face import TokenizerBase
@@ -13,9 +13,8 @@ from distilbert.text.pieces import Pieces
 from distilbert.text.template import Frame
 from distilbert.text.truncation import first_window, limits, windows
 
-IGNORED = -100  # the target of a token that is not scored
 LONGEST = 512
-LONGEST_SPANS = 384  # as is usual for questions and contexts
+LONGEST_OF = {"spans": 384}  # as is usual for questions and contexts
 CHUNK = 1024  # examples that are encoded together
 
 
@@ -64,19 +63,21 @@ def features(
 ) -> list[Feature]:
     """The features of every example, in order; several for one of several windows or blocks.
 
-    max_length: Most tokens of a row, special ones included; None: as many as the tokenizer says,
-    512 at most (384 for spans). Texts that are longer are cut, of a pair the longer one first;
-    words with tags, and contexts, go on in further windows; plain text fills blocks, each of one
-    document. stride: The tokens that neighbouring windows share, at most half of a window.
-    max_query: The tokens of a question that are kept, at most half of a row.
+    max_length: Most tokens of a row, special ones included; None: as `row_length` says of a model
+    of 512 positions. Texts that are longer are cut, of a pair the longer one first; words with
+    tags, and contexts, go on in further windows; plain text fills blocks, each of one document.
+    stride: The tokens that neighbouring windows share, at most half of a window. max_query: The
+    tokens of a question that are kept, at most half of a row.
 
     Raises InputError if a length cannot work, or for a label that is not among the data's names.
     """
     if dataset.kind not in _MAKERS:
         raise InputError(f"there is no kind {dataset.kind!r}; allowed: {', '.join(_MAKERS)}")
+    if max_length is None:
+        max_length = row_length(dataset.kind, tokenizer, LONGEST)
     reader = _Reader(
         tokenizer,
-        _length(max_length, tokenizer, LONGEST_SPANS if dataset.kind == "spans" else LONGEST),
+        _length(max_length, tokenizer),
         _whole("stride", stride, 0),
         _whole("max_query", max_query, 1),
         {name: id for id, name in enumerate(dataset.labels)},
@@ -86,6 +87,20 @@ def features(
     for start in range(0, len(dataset.examples), CHUNK):
         found += make(reader, dataset.examples[start : start + CHUNK], start)
     return found
+
+
+def row_length(
+    kind: str, tokenizer: TokenizerBase, positions: int, asked: int | None = None
+) -> int:
+    """How many tokens a row of such data may have, for a model of so many positions.
+
+    As many as are asked for (None: 384 for spans, else all), but no more than model and tokenizer
+    take. Raises InputError for a number that cannot be.
+    """
+    limit = min(positions, tokenizer.model_max_length)
+    if asked is None:
+        asked = LONGEST_OF.get(kind, limit)
+    return min(limit, _length(asked, tokenizer))
 
 
 def _class(label: str, labels: dict[str, int]) -> int:
@@ -236,12 +251,9 @@ def _check_labels(dataset: Dataset) -> None:
             )
 
 
-def _length(given: int | None, tokenizer: TokenizerBase, usual: int) -> int:
+def _length(given: int, tokenizer: TokenizerBase) -> int:
     """The most tokens of a row. Raises InputError if a pair of texts does not fit in it."""
-    least = tokenizer.template.pair.size + 2
-    if given is None:
-        given = min(tokenizer.model_max_length, usual)
-    return _whole("max_length", given, least)
+    return _whole("max_length", given, tokenizer.template.pair.size + 2)
 
 
 def _whole(name: str, value: int, least: int) -> int:

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from distilbert.data.examples import IGNORED
 from distilbert.errors import InputError
-
-IGNORED = -100  # the target of a token that is not scored
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from distilbert import processes
-from distilbert.data.examples import Dataset, Feature
-from distilbert.data.masking import IGNORED, Masking
+from distilbert.data.examples import IGNORED, Dataset, Feature
+from distilbert.data.masking import Masking
 from distilbert.engine.session import Session
 from distilbert.engine.spans import best_sums
 from distilbert.errors import DistilBertError, InputError

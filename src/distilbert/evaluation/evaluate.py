@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from distilbert.data.examples import Dataset
-from distilbert.data.features import features
+from distilbert.data.features import features, row_length
 from distilbert.data.kinds import KINDS
 from distilbert.engine.session import TOKEN_BUDGET, Session
 from distilbert.errors import InputError
 from distilbert.evaluation.answering import WAYS, Asked
 from distilbert.evaluation.metrics import check_metrics, measured, usual_metrics
 from distilbert.evaluation.report import Prediction, Report
-
-WINDOW = 384  # tokens of a window of a long context, as in the published recipe
 
 
 def evaluate(
@@ -64,9 +62,8 @@ def evaluate(
         raise InputError(f"longest is {longest}; allowed: at least 1 token")
     budget = TOKEN_BUDGET if token_budget is None else token_budget
     session = Session(model, tokenizer, token_budget=budget)
-    limit = min(session.config.max_position_embeddings, tokenizer.model_max_length)
-    window = WINDOW if dataset.kind == "spans" else limit
-    length = min(limit, window if max_length is None else max_length)
+    positions = session.config.max_position_embeddings
+    length = row_length(dataset.kind, tokenizer, positions, max_length)
     asked = Asked(
         session,
         dataset,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distilbert.config import DistilBertConfig
+from distilbert.data.examples import IGNORED
 from distilbert.errors import InputError
 from distilbert.flow import Flow
 from distilbert.model import tasks
@@ -79,7 +80,7 @@ class TaggingHead(FlexibleHead):
         check_tensor("labels", labels)
         if labels.shape != mask.shape:
             return labels  # the loss refuses it
-        return labels.masked_fill(mask == 0, tasks.IGNORED)
+        return labels.masked_fill(mask == 0, IGNORED)
 
 
 class QuestionAnsweringHead(FlexibleHead):
@@ -224,7 +225,7 @@ class LanguageModelHead(FlexibleHead):
         if labels is None or not self.config["shift_labels"]:
             return labels
         check_tensor("labels", labels)
-        return nn.functional.pad(labels[..., 1:], (0, 1), value=tasks.IGNORED)  # that of the next
+        return nn.functional.pad(labels[..., 1:], (0, 1), value=IGNORED)  # that of the next
 
 
 class MaskedLMHead(LanguageModelHead):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distilbert.data.examples import IGNORED
 from distilbert.errors import InputError
 from distilbert.model.inputs import check_tensor, check_whole, has_values
 from distilbert.outputs import (
@@ -24,7 +25,6 @@ from distilbert.outputs import (
 if TYPE_CHECKING:
     from distilbert.model.encoder import Encoded
 
-IGNORED = -100  # the label of what carries no loss
 Reads = Literal["first", "tokens", "masks"]
 
 

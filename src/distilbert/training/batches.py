@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distilbert.data.examples import Feature
-from distilbert.data.masking import IGNORED, Masking
+from distilbert.data.examples import IGNORED, Feature
+from distilbert.data.masking import Masking
 from distilbert.errors import InputError
 
 OF_TOKENS = ("tags", "words")  # kinds that score tokens

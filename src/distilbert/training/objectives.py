@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distilbert.adapters.plan import Plan
+from distilbert.data.examples import IGNORED
 from distilbert.data.kinds import KINDS
-from distilbert.data.masking import IGNORED
 from distilbert.errors import InputError
 from distilbert.flow import Flow
 from distilbert.layout import Packed

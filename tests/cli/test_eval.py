@@ -234,6 +234,7 @@ def test_what_cannot_be_judged_is_refused_before_work(fails, classifier, reviews
         ((), "no model was given"),
         (("-m", classifier), "give --data FILE, or --task and --data"),
         ((*own, "-m", classifier, "--metric", "bleu"), "no metric 'bleu' of classification"),
+        ((*own, "-m", tmp_path / "no", "--threshold", 0.9), "--outside on the command line"),
         ((*own, "-m", classifier, "--split", "test"), "--split is a part of a --task"),
         ((*own, "-m", classifier, "--out", "a.xls"), "what kind of file is 'a.xls'? --out"),
         ((*own, "-m", classifier, "--errors", "a.xls"), "what kind of file is 'a.xls'? --errors"),

@@ -338,6 +338,29 @@ def test_options_that_cannot_be_are_refused(load):
         evaluate(model, tokenizer, data, token_budget=0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (
+            "classification",
+            {"threshold": 0.9},
+            "threshold is 0.9, .* name that class with outside=",
+        ),
+        ("regression", {"threshold": 0.9}, "threshold is 0.9, .* does nothing: leave it out$"),
+        ("regression", {"outside": "oos"}, "outside is 'oos', which is for classes"),
+        ("spans", {"threshold": 0.0}, "threshold is 0.0, .* does nothing: leave it out$"),
+        ("spans", {"outside": "oos"}, "outside is 'oos', which is for classes"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(load, kind, options, message):
+    model, tokenizer = load(kind, **({"num_labels": 1} if kind == "regression" else {}))
+    texts = ("who?", CONTEXT) if kind == "spans" else (CONTEXT,)
+    label = {"classification": "x", "regression": 1.0, "spans": (Answer("Anna", 0),)}[kind]
+    data = dataset(kind, [(texts, label)], "xyz" if kind == "classification" else ())
+    with pytest.raises(InputError, match=message):
+        evaluate(model, tokenizer, data, **options)
+
+
 def test_questions_may_be_said_to_have_no_answer_though_all_have(load):
     model, tokenizer = load("spans")
     data = dataset("spans", [(("who?", CONTEXT), (Answer("Anna", 0),))])

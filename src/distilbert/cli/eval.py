@@ -261,11 +261,13 @@ def _judge(
     where: dict[str, Any],
 ) -> Callable[[str, "Dataset"], "Report"]:
     """What evaluates the model, which is loaded now, on one data set."""
+    from distilbert.evaluation.labels import check_scope
     from distilbert.evaluation.metrics import check_metrics, usual_metrics
 
     first = next(iter(sets.values()))
+    check_scope(first.kind, how.get("outside"), how["threshold"])  # before the model is loaded
     usual = usual_metrics(first.kind, first.labels, outside="outside" in how)
-    check_metrics(how["metrics"] or usual, first.kind)  # before the model is loaded
+    check_metrics(how["metrics"] or usual, first.kind)
     with waiting(f"loading {model}"):
         import torch
 

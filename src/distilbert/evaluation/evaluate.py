@@ -9,6 +9,7 @@ from distilbert.data.kinds import KINDS
 from distilbert.engine.session import TOKEN_BUDGET, Session
 from distilbert.errors import InputError
 from distilbert.evaluation.answering import WAYS, Asked
+from distilbert.evaluation.labels import check_scope
 from distilbert.evaluation.metrics import check_metrics, measured, usual_metrics
 from distilbert.evaluation.report import Prediction, Report
 
@@ -53,13 +54,16 @@ def evaluate(
         seed: For plain text: decides which 15 % of the words become masks; all of these do.
         progress: Called with the share that is done, from 0 to 1.
 
-    Raises InputError if model, data, labels or options do not fit together.
+    Raises InputError if model, data, labels or options do not fit together, or an option would do
+    nothing.
     """
     _check(model, dataset)
     usual = usual_metrics(dataset.kind, dataset.labels, outside=outside is not None)
     check_metrics(metrics or usual, dataset.kind)  # before the model runs
     if longest < 1:
         raise InputError(f"longest is {longest}; allowed: at least 1 token")
+    unanswerable = _some_unanswerable(dataset, no_answer)
+    check_scope(dataset.kind, outside, threshold, no_answer=unanswerable)
     budget = TOKEN_BUDGET if token_budget is None else token_budget
     session = Session(model, tokenizer, token_budget=budget)
     positions = session.config.max_position_embeddings
@@ -70,7 +74,7 @@ def evaluate(
         features(dataset, tokenizer, max_length=length, stride=stride),
         outside,
         threshold,
-        _some_unanswerable(dataset, no_answer),
+        unanswerable,
         longest,
         seed,
         progress,

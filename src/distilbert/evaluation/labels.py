@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from distilbert.data.tables import by
 from distilbert.errors import InputError
 
 _NUMBERED = re.compile(r"LABEL_\d+")  # what a configuration calls labels that nobody named
@@ -29,6 +30,27 @@ class Matched:
         unknown = np.full((*logits.shape[:-1], 1), -np.inf, np.float32)
         every = np.concatenate([logits, unknown], axis=-1)
         return every[..., [-1 if column is None else column for column in self.columns]]
+
+
+def check_scope(
+    kind: str, outside: str | None, threshold: float | None, *, no_answer: bool = True
+) -> None:
+    """Raises InputError if these options of `evaluate` would do nothing for such data.
+
+    no_answer: Whether questions may have no answer.
+    """
+    if outside is not None and kind != "classification":
+        raise InputError(
+            f"outside is {outside!r}, which is for classes, and the data are of kind {kind!r}; "
+            "leave it out"
+        )
+    used = {"classification": outside is not None, "spans": no_answer}
+    if threshold is not None and not used.get(kind, False):
+        raise InputError(
+            f"threshold is {threshold}, which is for a class of what is out of scope and for "
+            "questions that may have no answer; here it does nothing: leave it out"
+            + (f", or name that class {by('outside')}" if kind == "classification" else "")
+        )
 
 
 def matched(

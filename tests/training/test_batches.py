@@ -5,7 +5,7 @@ import pytest
 from distilbert import InputError
 from distilbert.data.examples import Feature
 from distilbert.data.kinds import KINDS
-from distilbert.training.batches import Batches
+from distilbert.training.batches import Batches, _draw
 from problems import MASK, batches_of, features_of
 
 
@@ -17,11 +17,22 @@ def test_every_feature_comes_once_an_epoch(options):
     for epoch in range(3):
         found = batches.epoch(epoch)
         assert len(found) == len(batches)
-        if options.get("batch_size", 8):
-            assert sorted(n for batch in found for n in batch) == list(range(24))
+        assert sorted(n for batch in found for n in batch) == list(range(24))
     assert batches.epoch(0) != batches.epoch(1)
     assert batches.epoch(1) == batches_of("classification", **options).epoch(1)
     assert batches.epoch(1) != batches_of("classification", seed=1, **options).epoch(1)
+
+
+def test_epochs_of_batches_by_tokens_have_the_same_number_and_every_feature():
+    features = features_of("classification", 400)
+    batches = Batches(features, "classification", batch_size=None, token_budget=20)
+    drawn = {len(batches._drawn(_draw(42, epoch))) for epoch in range(40)}
+    assert min(drawn) < len(batches) < max(drawn)  # some epochs join, and some halve
+    for epoch in range(40):
+        found = batches.epoch(epoch)
+        assert len(found) == len(batches)
+        assert all(found)
+        assert sorted(n for batch in found for n in batch) == list(range(400))
 
 
 def test_neighbours_are_of_like_length():

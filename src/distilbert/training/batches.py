@@ -48,7 +48,9 @@ class Batches:
 
     The rows of `BLOCK` batches, drawn at random, are ordered by length, and the batches made of
     them come in random order. So rows need little padding, or few runs of attention, and batches
-    still differ from epoch to epoch.
+    still differ from epoch to epoch. Every epoch has every feature once, and as many batches as the
+    first; where tokens alone say what makes a batch, small ones are joined, or large ones halved,
+    until it has.
 
     Args:
         features: What the model reads of the examples.
@@ -102,7 +104,8 @@ class Batches:
         self.token_budget = token_budget
         self.seed = seed
         self.masking = masking
-        self._count = len(self.epoch(0))
+        self._tokens = [feature.tokens for feature in features]
+        self._count = len(self._drawn(_draw(seed, 0)))
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -119,27 +122,28 @@ class Batches:
 
     def epoch(self, number: int) -> list[tuple[int, ...]]:
         """The batches of an epoch, counted from 0, as numbers of features."""
-        draw = torch.Generator().manual_seed(_mixed(self.seed, number))
-        order = torch.randperm(len(self.features), generator=draw).tolist()
-        tokens = [feature.tokens for feature in self.features]
-        block = BLOCK * (self.batch_size or self._most_likely(tokens))
-        batches: list[tuple[int, ...]] = []
-        for at in range(0, len(order), block):
-            rows = sorted(order[at : at + block], key=lambda row: -tokens[row])
-            batches.extend(self._cut(rows, tokens))
+        draw = _draw(self.seed, number)
+        batches = _as_many(self._drawn(draw), self._count, self._tokens)
         shuffled = torch.randperm(len(batches), generator=draw).tolist()
-        if self.batch_size is None and len(batches) != getattr(self, "_count", len(batches)):
-            # By tokens alone, epochs may differ by a batch or so; all get as many as the first.
-            shuffled = (shuffled * 2)[: self._count]
         return [batches[i] for i in shuffled]
 
-    def _most_likely(self, tokens: list[int]) -> int:
-        """How many rows a batch has that is cut by tokens."""
-        return max(1, self.token_budget * len(tokens) // max(1, sum(tokens)))
+    def _drawn(self, draw: torch.Generator) -> list[tuple[int, ...]]:
+        """Every feature in a batch of like length, by chance."""
+        order = torch.randperm(len(self.features), generator=draw).tolist()
+        block = BLOCK * (self.batch_size or self._most_likely())
+        batches: list[tuple[int, ...]] = []
+        for at in range(0, len(order), block):
+            rows = sorted(order[at : at + block], key=lambda row: -self._tokens[row])
+            batches.extend(self._cut(rows))
+        return batches
 
-    def _cut(self, rows: list[int], tokens: list[int]) -> list[tuple[int, ...]]:
+    def _most_likely(self) -> int:
+        """How many rows a batch has that is cut by tokens."""
+        return max(1, self.token_budget * len(self._tokens) // max(1, sum(self._tokens)))
+
+    def _cut(self, rows: list[int]) -> list[tuple[int, ...]]:
         if self.batch_size is None:
-            return list(within_budget(rows, tokens, self.token_budget))
+            return list(within_budget(rows, self._tokens, self.token_budget))
         return [
             tuple(rows[at : at + self.batch_size]) for at in range(0, len(rows), self.batch_size)
         ]
@@ -188,9 +192,25 @@ def within_budget(
         yield tuple(part)
 
 
-def _mixed(seed: int, number: int) -> int:
-    """A seed for one epoch of a run, unlike those of runs with neighbouring seeds."""
-    return (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) & (2**63 - 1)
+def _as_many(
+    batches: list[tuple[int, ...]], count: int, tokens: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """The same features in so many batches: the shortest are joined, or the largest is halved."""
+    found = list(batches)
+    while len(found) > count:
+        found.sort(key=lambda batch: sum(tokens[row] for row in batch), reverse=True)
+        found.append(found.pop() + found.pop())
+    while len(found) < count:
+        found.sort(key=len)
+        largest = found.pop()
+        found += [largest[::2], largest[1::2]]
+    return found
+
+
+def _draw(seed: int, epoch: int) -> torch.Generator:
+    """What one epoch of a run is drawn by, unlike those of runs with neighbouring seeds."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) & (2**63 - 1)
+    return torch.Generator().manual_seed(mixed)
 
 
 def _classes(targets: list[Any]) -> Tensor:

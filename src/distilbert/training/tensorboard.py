@@ -33,6 +33,7 @@ class TensorBoard:
             )
         self.folder = os.fspath(folder)
         self._writer: Any = None
+        self._done = 0
 
     def __enter__(self) -> "TensorBoard":
         return self
@@ -47,12 +48,13 @@ class TensorBoard:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Begin):
-            self._begin(event.step)
+            self.close()
+            self._done = event.step
         elif isinstance(event, Step):
             self._add("train", _of_step(event), event.step)
         elif isinstance(event, Evaluation):
             self._add("dev", event.scores, event.step)
-            self._writer.flush()
+            self._opened().flush()
         elif isinstance(event, End):
             self.close()
 
@@ -62,16 +64,18 @@ class TensorBoard:
             self._writer.close()
             self._writer = None
 
-    def _begin(self, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    def _opened(self) -> Any:
+        """The writer, which takes a second to import: not before the first update is done."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
 
-        self.close()
-        make: Any = SummaryWriter  # which has no types
-        self._writer = make(self.folder, purge_step=step + 1, flush_secs=_SECONDS)
+            make: Any = SummaryWriter  # which has no types
+            self._writer = make(self.folder, purge_step=self._done + 1, flush_secs=_SECONDS)
+        return self._writer
 
     def _add(self, group: str, values: Any, step: int) -> None:
         for name, value in values.items():
-            self._writer.add_scalar(f"{group}/{name}", value, step)
+            self._opened().add_scalar(f"{group}/{name}", value, step)
 
 
 def _of_step(event: Step) -> dict[str, float]:

@@ -10,9 +10,6 @@ from typer.testing import CliRunner
 
 from distilbert.cli import eval as command
 from distilbert.cli.app import app
-from distilbert.cli.data import DataForm, DataKind
-from distilbert.data.kinds import KINDS
-from distilbert.data.load import FORMS
 from tiny import LABELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -263,8 +260,3 @@ def test_a_missing_library_is_told_before_a_model_is_loaded(fails, reviews, tmp_
     monkeypatch.delitem(sys.modules, "sklearn.metrics", raising=False)
     columns = ("--text", "review", "--label", "mood", "-m", tmp_path / "no model")
     assert "pip install 'distilbert[train]'" in fails("--data", reviews, *columns)
-
-
-def test_options_name_what_there_is():
-    assert [kind.value for kind in DataKind] == list(KINDS)
-    assert {form.value for form in DataForm} == set(FORMS.values())

@@ -73,30 +73,6 @@ def test_a_batch_weighs_what_it_scores(kind):
     assert part.choices == ((3,) * 6 if kind == "choice" else ())
 
 
-def test_masks_depend_on_seed_epoch_and_row_alone():
-    batches = batches_of("words")
-    together = next(batches.parts([3, 5], 1))
-    alone = [
-        next(batches.parts([n], 1))
-        for n in sorted([3, 5], key=lambda n: -len(features_of("words")[n].rows[0]))
-    ]
-    assert together.ids.tolist() == [i for part in alone for i in part.ids.tolist()]
-    assert together.ids.tolist() != next(batches.parts([3, 5], 2)).ids.tolist()
-
-
-def test_masks_hide_the_share_they_are_asked_for():
-    row = [2, *range(5, 55), 3] * 4
-    ids, targets = MASK(row, 0)
-    scored = [i for i, t in enumerate(targets) if t != -100]
-    assert len(scored) == round(0.3 * 200)
-    assert all(targets[i] == row[i] and row[i] not in (2, 3) for i in scored)
-    fates = [sum(ids[i] == 4 for i in scored), sum(ids[i] == row[i] for i in scored)]
-    assert fates[0] > 35
-    assert 1 <= fates[1] < 20
-    assert sum(fates) < len(scored)  # some became other words
-    assert all(ids[i] == row[i] for i in range(len(row)) if i not in scored)
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

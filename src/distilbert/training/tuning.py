@@ -13,7 +13,7 @@ import torch
 from distilbert import processes
 from distilbert.adapters.store import read_adapter
 from distilbert.data.examples import Dataset, Example
-from distilbert.data.features import features
+from distilbert.data.features import features, row_length
 from distilbert.data.kinds import KINDS
 from distilbert.data.masking import Masking
 from distilbert.errors import InputError
@@ -154,8 +154,6 @@ class Run:
                 f"adapter_drop is {tuning.adapter_drop}; the model has {layers} layers"
             )
         self.tokenizer = DistilBertTokenizerFast.from_pretrained(tuning.model)
-        longest = self.model.config.max_position_embeddings
-        self.max_length = min(tuning.max_length or longest, longest)
         seed = tuning.recipe.seed
         masking = None
         if data.kind == "words":
@@ -181,8 +179,9 @@ class Run:
             self.objective(self.model.eval(), batch)
 
     def features(self, data: Dataset) -> Sequence[Any]:
-        longest = self.max_length if self.tuning.max_length or data.kind != "spans" else None
-        return features(data, self.tokenizer, max_length=longest, stride=self.tuning.stride)
+        positions = self.model.config.max_position_embeddings
+        length = row_length(data.kind, self.tokenizer, positions, self.tuning.max_length)
+        return features(data, self.tokenizer, max_length=length, stride=self.tuning.stride)
 
     def evaluate(self) -> dict[str, Report]:
         """What the model says of each of the data sets that it is evaluated on."""

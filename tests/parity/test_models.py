@@ -5,6 +5,8 @@ Tolerance: float32 rounding. A dot product of n terms near 1 carries a relative 
 2e-6 absolute; gradients pass through every layer twice, so 1e-4 relative and 2e-6 absolute.
 """
 
+import copy
+
 import pytest
 import torch
 import transformers
@@ -295,11 +297,20 @@ def test_a_model_of_full_size_agrees():
     mask = torch.ones(2, 33).long()
     mask[1, 20:] = 0
     labels = torch.where(mask == 1, ids, -100)
-    a, b = ours(ids, mask, labels=labels), theirs(ids, mask, labels=labels)
-    assert_same(a, b)
-    a.loss.backward()
-    b.loss.backward()
-    assert_same_gradients(ours, theirs)
+    exact = copy.deepcopy(theirs).double()
+    outputs = []
+    for model in (ours, theirs, exact):
+        output = model(ids, mask, labels=labels)
+        output.loss.backward()
+        outputs.append((output.loss.detach(), output.logits.detach()))
+    # Long sums of float32, which libraries take in their own order: ours is as near to what float64
+    # gives as theirs.
+    for a, b, c in zip(*outputs, strict=True):
+        assert (a - c).abs().max() <= 2 * (b - c).abs().max() + 1e-7
+    gradients = [dict(model.named_parameters()) for model in (theirs, exact)]
+    for key, parameter in ours.named_parameters():
+        b, c = (own[key].grad for own in gradients)
+        assert (parameter.grad - c).norm() <= 2 * (b - c).norm() + 1e-9, key
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import distilbert
 from adapted import METHODS, batch, shake, with_adapters
-from distilbert import AdapterError
+from distilbert import AdapterError, DistilBertConfig, DistilBertForMaskedLM
 from distilbert.adapters import BatchSplit, Fuse, Parallel, PerRow, Split, Stack
 from distilbert.adapters.configs import AdapterConfig
 from travelling import (
@@ -456,3 +457,26 @@ def test_files_of_a_merged_model_are_those_of_the_unmerged(tmp_path, method):
         model.merge_adapter("a")
     assert files["merged"] == files["before"]
     assert len(files["merged"]) == 6
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_for_words_is_stored_without_the_table_that_it_shares(tmp_path, tied):
+    torch.manual_seed(0)
+    config = DistilBertConfig(
+        vocab_size=50,
+        dim=24,
+        hidden_dim=40,
+        n_layers=2,
+        n_heads=4,
+        initializer_range=0.3,
+        tie_word_embeddings=tied,
+    )
+    model, other = DistilBertForMaskedLM(config).eval(), DistilBertForMaskedLM(config).eval()
+    other.distilbert.load_state_dict(model.distilbert.state_dict())
+    model.add_adapter("words", "seq_bn[init_weights='mam_adapter']", set_active=True)
+    model.save_adapter(tmp_path, "words")
+    kept = load_file(tmp_path / "model_head.safetensors")
+    assert ("vocab_projector.weight" in kept) == (not tied)
+    other.load_adapter(str(tmp_path), set_active=True)
+    ids = torch.randint(1, 50, (2, 7))
+    torch.testing.assert_close(other(ids).logits, model(ids).logits, rtol=0, atol=0)

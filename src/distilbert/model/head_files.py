@@ -27,10 +27,12 @@ Put = Callable[[bool], str | None]  # whether the head becomes active → its na
 
 
 def stored_fixed(model: "ForTask") -> StoredHead:
-    """The head of a class for one task as data."""
+    """The head of a class for one task as data, without the table of words that it may share."""
     info = transfer.info_of(model.base_model, type(model).__name__)
     info |= {"label2id": model.config.label2id, "num_labels": model.num_labels}
-    return StoredHead(None, None, info, _of_head(model))
+    tied = model.tied_keys()
+    own = {key: tensor for key, tensor in _of_head(model).items() if key not in tied}
+    return StoredHead(None, None, info, own)
 
 
 def _of_head(model: "ForTask") -> dict[str, Tensor]:

@@ -155,7 +155,8 @@ def _head_files(head: StoredHead | None) -> list[Files]:
                 f"cannot save {key!r} with the head {head.name!r}; allowed are weights whose names "
                 f"start with 'heads.{head.name}.'"
             )
-    return [(HEAD, {**head.info, "config": head.config, "name": head.name}, head.weights)]
+    own = {key: tensor for key, tensor in head.weights.items() if key not in head.shared}
+    return [(HEAD, {**head.info, "config": head.config, "name": head.name}, own)]
 
 
 def _json(data: Mapping[str, Any], name: str) -> str:

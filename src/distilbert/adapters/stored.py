@@ -38,6 +38,7 @@ class StoredHead:
     config: dict[str, Any] | None  # None: the head of a fixed class
     info: dict[str, Any]  # the rest of the file: label2id, num_labels, model_class, hidden_size, …
     weights: dict[str, Tensor]  # keys as in the file
+    shared: frozenset[str] = frozenset()  # keys that are the encoder's too; PEFT's files hold them
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,10 @@ Put = Callable[[bool], str | None]  # whether the head becomes active → its na
 
 
 def stored_fixed(model: "ForTask") -> StoredHead:
-    """The head of a class for one task as data, without the table of words that it may share."""
+    """The head of a class for one task as data; the table of words may be the encoder's too."""
     info = transfer.info_of(model.base_model, type(model).__name__)
     info |= {"label2id": model.config.label2id, "num_labels": model.num_labels}
-    tied = model.tied_keys()
-    own = {key: tensor for key, tensor in _of_head(model).items() if key not in tied}
-    return StoredHead(None, None, info, own)
+    return StoredHead(None, None, info, _of_head(model), frozenset(model.tied_keys()))
 
 
 def _of_head(model: "ForTask") -> dict[str, Tensor]:

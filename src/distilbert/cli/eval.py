@@ -273,13 +273,14 @@ def _judge(
 
         from distilbert.evaluation.evaluate import evaluate as run
         from distilbert.evaluation.loading import load_trained
+        from distilbert.zoo import resolve
 
         if where["threads"]:
             torch.set_num_threads(where["threads"])
         loaded, tokenizer = load_trained(
             first.kind,
-            model,
-            adapter,
+            resolve(model),
+            None if adapter is None else resolve(adapter),
             dtype=getattr(torch, where["dtype"].value),
             device=where["device"],
         )

@@ -20,3 +20,10 @@ show distilbert search 'Can the police search my house without a reason?' --in c
 show distilbert search 'When were women allowed to vote?' --in constitution.txt --top 2
 show distilbert search 'Who takes over if the president dies?' --in constitution.txt --top 2
 show distilbert search 'beer and wine are forbidden' --in constitution.txt --top 2
+show distilbert zoo
+# Small adapters answer well where the text is plain, and err where it is not: the double negation.
+show distilbert classify 'The plot is thin, but she makes every minute worth it.' 'Not the worst film.'
+show distilbert classify 'i feel a little lost since she moved away' --model emotion
+show distilbert classify 'Who was the first woman in space?' 'How far is the moon?' --model question-type
+show distilbert classify 'move fifty dollars to checking' 'why is the sky blue' --model intent
+show distilbert classify --in pairs.csv --pair-column text_pair --model similarity

@@ -7,12 +7,13 @@ from distilbert.files.records import Field, Form, check_out
 FORM = Form(
     (
         Field("name"),
-        Field("about"),
-        Field("backbone"),
-        Field("megabytes", "number"),
         Field("metric"),
         Field("score", "number"),
         Field("data"),
+        Field("backbone"),
+        Field("size"),
+        Field("bytes", "integer", shown=False),
+        Field("about"),
     )
 )
 
@@ -30,11 +31,12 @@ def zoo(out: options.OutOption = None) -> None:
             sink.write(
                 {
                     "name": row.name,
-                    "about": row.about,
-                    "backbone": row.backbone,
-                    "megabytes": round(row.size / 1e6, 2),
                     "metric": row.headline,
                     "score": row.scores[row.headline],
                     "data": row.data,
+                    "backbone": row.backbone,
+                    "size": f"{row.size / 1e6:.2f} MB",
+                    "bytes": row.size,
+                    "about": row.about,
                 }
             )

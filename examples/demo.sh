@@ -21,8 +21,8 @@ show distilbert search 'When were women allowed to vote?' --in constitution.txt 
 show distilbert search 'Who takes over if the president dies?' --in constitution.txt --top 2
 show distilbert search 'beer and wine are forbidden' --in constitution.txt --top 2
 show distilbert zoo
-# Small adapters answer well where the text is plain, and err where it is not: the double negation.
-show distilbert classify 'The plot is thin, but she makes every minute worth it.' 'Not the worst film.'
+# The second is wrong: two negations are too much for so small a model.
+show distilbert classify 'You will not regret a minute of it.' 'Nobody could call this a bad film.'
 show distilbert classify 'i feel a little lost since she moved away' --model emotion
 show distilbert classify 'Who was the first woman in space?' 'How far is the moon?' --model question-type
 show distilbert classify 'move fifty dollars to checking' 'why is the sky blue' --model intent

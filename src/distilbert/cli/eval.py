@@ -161,8 +161,7 @@ def evaluate(
 ) -> None:
     """Say how good a model is: the scores of a published task, or of a labelled file.
 
-    Example: distilbert eval --task sst2 --data glue --model
-    distilbert-base-uncased-finetuned-sst-2-english
+    Example: distilbert eval --task sst2 --data glue --model sentiment
     """
     if model is None:
         raise InputError("no model was given; name one with --model")

@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 .PHONY: help demo test parity lint types check clean
 
 help:
-	@echo 'make demo    set up, then search and compare real text'
+	@echo 'make demo    set up, then search, compare and label real text'
 	@echo 'make test    set up, then run every test'
 	@echo 'make check   lint, types and tests: what must pass before a change lands'
 	@echo 'make clean   remove what the others made'

@@ -20,3 +20,10 @@ show distilbert search 'Can the police search my house without a reason?' --in c
 show distilbert search 'When were women allowed to vote?' --in constitution.txt --top 2
 show distilbert search 'Who takes over if the president dies?' --in constitution.txt --top 2
 show distilbert search 'beer and wine are forbidden' --in constitution.txt --top 2
+show distilbert zoo
+# The second is wrong: two negations are too much for so small a model.
+show distilbert classify 'You will not regret a minute of it.' 'Nobody could call this a bad film.'
+show distilbert classify 'i feel a little lost since she moved away' --model emotion
+show distilbert classify 'Who was the first woman in space?' 'How far is the moon?' --model question-type
+show distilbert classify 'move fifty dollars to checking' 'why is the sky blue' --model intent
+show distilbert classify --in pairs.csv --pair-column text_pair --model similarity

@@ -49,6 +49,7 @@ ROOMS = (
     ("model",),
     ("engine",),
     ("training", "evaluation"),
+    ("zoo",),
     ("pipelines",),
     ("cli",),
 )

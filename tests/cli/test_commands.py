@@ -13,7 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import distilbert
-from distilbert import pipeline
+from distilbert import pipeline, zoo
 from distilbert.cli import stream
 from distilbert.cli.app import COMMANDS, app
 from distilbert.cli.classify import Scores
@@ -390,7 +390,8 @@ def test_a_model_without_the_head_is_refused(call, folder, name):
 
 
 @pytest.mark.parametrize("name", ["classify", "tag", "fill"])
-def test_a_missing_model_names_one(call, name):
+def test_a_missing_model_names_one_where_none_is_shipped(call, monkeypatch, name):
+    monkeypatch.setattr(zoo, "DEFAULTS", {})
     result = call(name, "[MASK]")
     assert result.exit_code == 1
     assert "a hub id such as '" in result.output

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distilbert import DistilBertModel, pipeline
+from distilbert import DistilBertModel, pipeline, zoo
 from distilbert.errors import DistilBertError, FileError, InputError
 from distilbert.pipelines.base import TextError
 from distilbert.pipelines.tasks import TASKS
@@ -12,7 +12,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("task", [task.name for task in TASKS if not task.default])
-def test_a_task_with_a_head_needs_a_model_and_names_one(task):
+def test_a_task_with_a_head_needs_a_model_and_names_one_where_none_is_shipped(monkeypatch, task):
+    monkeypatch.setattr(zoo, "DEFAULTS", {})
     with pytest.raises(InputError, match=rf"{task} needs a model, .* a hub id such as '.*'"):
         pipeline(task)
 

@@ -20,8 +20,9 @@ from distilbert.cli.tag import tag
 from distilbert.cli.terminal import warn
 from distilbert.cli.tokenize import tokenize
 from distilbert.cli.train import train
+from distilbert.cli.zoo import zoo
 
-COMMANDS = (embed, search, classify, tag, answer, fill, tokenize, info, train)
+COMMANDS = (embed, search, classify, tag, answer, fill, tokenize, info, train, zoo)
 
 
 class Commands(TyperGroup):

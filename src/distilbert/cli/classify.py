@@ -60,8 +60,9 @@ def classify(
 ) -> None:
     """Give every text the label that a classifier finds most probable.
 
-    Example: distilbert classify "A joy to watch." --model
-    distilbert-base-uncased-finetuned-sst-2-english
+    Without a model: whether a sentence is negative or positive.
+
+    Example: distilbert classify "A joy to watch."
     """
     columns = [TEXT.named(column)]
     if pair_column:

@@ -161,8 +161,7 @@ def evaluate(
 ) -> None:
     """Say how good a model is: the scores of a published task, or of a labelled file.
 
-    Example: distilbert eval --task sst2 --data glue --model
-    distilbert-base-uncased-finetuned-sst-2-english
+    Example: distilbert eval --task sst2 --data glue --model sentiment
     """
     if model is None:
         raise InputError("no model was given; name one with --model")
@@ -273,13 +272,14 @@ def _judge(
 
         from distilbert.evaluation.evaluate import evaluate as run
         from distilbert.evaluation.loading import load_trained
+        from distilbert.zoo import resolve
 
         if where["threads"]:
             torch.set_num_threads(where["threads"])
         loaded, tokenizer = load_trained(
             first.kind,
-            model,
-            adapter,
+            resolve(model),
+            None if adapter is None else resolve(adapter),
             dtype=getattr(torch, where["dtype"].value),
             device=where["device"],
         )

@@ -109,7 +109,8 @@ ModelOption = Annotated[
         "-m",
         metavar="NAME",
         callback=_not_a_file,
-        help="A folder or hub id of a model with a head trained for this task.",
+        help="A folder or hub id of a model with a head trained for this task, or a name that "
+        "`distilbert zoo` lists.",
         rich_help_panel=MODEL,
         show_default=False,
     ),

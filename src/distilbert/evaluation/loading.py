@@ -114,8 +114,14 @@ def _head(adapter: str) -> StoredHead | None:
 
 
 def _labels(head: StoredHead) -> dict[str, Any]:
-    """The settings of a configuration that has as many labels, of the same names."""
+    """The settings of a configuration that has as many labels, of the same names.
+
+    A head of one label was trained on numbers, and answers with them.
+    """
     told = head.info if head.config is None else head.config
-    if told.get("label2id"):
-        return {"id2label": {number: label for label, number in told["label2id"].items()}}
-    return {"num_labels": told["num_labels"]} if told.get("num_labels") else {}
+    names: dict[str, int] = told.get("label2id") or {}
+    count = len(names) or told.get("num_labels")
+    found: dict[str, Any] = {"problem_type": "regression"} if count == 1 else {}
+    if names:
+        return {**found, "id2label": {number: label for label, number in names.items()}}
+    return {**found, "num_labels": count} if count else found

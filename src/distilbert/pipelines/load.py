@@ -7,6 +7,7 @@ from distilbert.errors import InputError
 from distilbert.files.find import HUB_OPTIONS
 from distilbert.pipelines.base import Pipeline
 from distilbert.pipelines.tasks import Task, check_head, find_task, remedy, task_of_class
+from distilbert.zoo import ZOO, default, resolve
 
 Name = str | os.PathLike[str]
 
@@ -29,10 +30,11 @@ def pipeline(
 
     task: "feature-extraction", "sentence-embedding", "sentence-similarity", "text-classification"
         (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering" or
-        "fill-mask". Without it, the task that the model's own class is for.
-    model: a folder, a hub id, the name of a backbone, the folder or hub id of an adapter with its
-        head, or a loaded model (then give its tokenizer too). The embedding tasks take "minilm"
-        where nothing is given.
+        "fill-mask". Without it, the task that the model's own class is for. Or the name of an
+        adapter that comes with the package, such as "sentiment"; `distilbert zoo` lists them.
+    model: a folder, a hub id, the name of a backbone, the name, folder or hub id of an adapter with
+        its head, or a loaded model (then give its tokenizer too). Where nothing is given, the
+        embedding tasks take "minilm", and others an adapter that comes with the package.
     config, tokenizer: other ones than the model's own, loaded or by name.
     device, dtype (or torch_dtype): where the weights go, and as what.
     use_fast: False takes the tokenizer in Python.
@@ -54,9 +56,15 @@ def pipeline(
     hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
     if task is None and model is None:
         raise InputError("pipeline() needs a task, a model, or both")
+    shipped = ZOO.get(task) if isinstance(task, str) else None
+    if shipped is not None:
+        task = shipped.task
+        model = str(shipped.folder) if model is None else model
+    if isinstance(model, str | os.PathLike):
+        model = resolve(model)
     row = _task_of(model, hub) if task is None else find_task(task)
     if model is None:
-        model = row.default
+        model = row.default or default(row.name)
     if model is None:
         raise InputError(f"{row.name} needs a model, and none was given; {remedy(row)}")
     base = _named(model, hub).model if isinstance(model, str | os.PathLike) else model

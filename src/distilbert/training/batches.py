@@ -111,6 +111,11 @@ class Batches:
         """Batches of an epoch."""
         return self._count
 
+    def smallest(self) -> Batch:
+        """The shortest feature alone: what a model makes of it shows early whether they fit."""
+        tokens = [feature.tokens for feature in self.features]
+        return next(self.parts([tokens.index(min(tokens))], 0))
+
     def fingerprint(self) -> str:
         """What differs where other features, or the same in another order, are trained on."""
         found = hashlib.blake2b(digest_size=16)

@@ -176,10 +176,8 @@ class _Run:
         """
         if getattr(self.objective, "adapter_drop", 0):
             return True
-        features = self.batches.features
-        shortest = min(range(len(features)), key=lambda n: features[n].tokens)
         self.model.eval()
-        total, _ = module(next(self.batches.parts([shortest], 0)).to(self.device))
+        total, _ = module(self.batches.smallest().to(self.device))
         total.backward()
         idle = any(p.grad is None for p in self.trained.values())
         self.optimizer.zero_grad()

@@ -172,10 +172,8 @@ class Run:
 
     def _try(self) -> None:
         """The loss of one example, so that what does not fit is told before a run begins."""
-        features = self.batches.features
-        shortest = min(range(len(features)), key=lambda n: features[n].tokens)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            batch = next(self.batches.parts([shortest], 0)).to(self.model.device)
+            batch = self.batches.smallest().to(self.model.device)
             self.objective(self.model.eval(), batch)
 
     def features(self, data: Dataset) -> Sequence[Any]:

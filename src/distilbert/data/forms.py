@@ -21,7 +21,10 @@ from distilbert.errors import FileError, InputError
 Wanted = Callable[[Sequence[str], str], Sequence[str]]
 """(names of columns, where they stand) → those to read. Raises FileError if one is not there."""
 
-ALL: Wanted = lambda names, where: list(dict.fromkeys(names))  # noqa: E731
+
+def every_column(names: Sequence[str], where: str) -> Sequence[str]:
+    """All of them, each once."""
+    return list(dict.fromkeys(names))
 
 
 class Row(NamedTuple):
@@ -34,7 +37,7 @@ class Row(NamedTuple):
 def table_rows(
     file: Path,
     form: str,
-    wanted: Wanted = ALL,
+    wanted: Wanted = every_column,
     *,
     names: Sequence[str] = (),
     lenient: bool = False,

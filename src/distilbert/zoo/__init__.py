@@ -102,19 +102,13 @@ ZOO: dict[str, Shipped] = {
 }
 """Every adapter that is in the package, by its name."""
 
-DEFAULTS = {
-    "text-classification": "sentiment",
-    "token-classification": "named-entities",
-    "question-answering": "question-answering",
-    "fill-mask": "fill-mask",
-}
-"""Which one answers a task where no model is given, if it is in the package."""
+DEFAULTS = {"text-classification": "sentiment"}
+"""Which one answers a task where no model is given."""
 
 
 def default(task: str) -> str | None:
     """The folder of the adapter that answers a task where no model is given, or None."""
-    row = ZOO.get(DEFAULTS.get(task, ""))
-    return None if row is None else str(row.folder)
+    return str(ZOO[DEFAULTS[task]].folder) if task in DEFAULTS else None
 
 
 def resolve(name: str | os.PathLike[str]) -> str:

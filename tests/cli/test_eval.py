@@ -6,49 +6,12 @@ import json
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
 from distilbert.cli import eval as command
-from distilbert.cli.app import app
 from tiny import LABELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def call():
-    """`call(*arguments)`: the result of `distilbert eval`, which must not be a traceback."""
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, ["eval", *map(str, arguments)])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
-        return result
-
-    return run
-
-
-@pytest.fixture
-def records(call):
-    """`records(*arguments)`: the JSON lines that it prints."""
-
-    def run(*arguments):
-        result = call(*arguments)
-        assert result.exit_code == 0, result.output
-        return [json.loads(line) for line in result.stdout.splitlines()]
-
-    return run
-
-
-@pytest.fixture
-def fails(call):
-    """`fails(*arguments)`: the one line that it ends with."""
-
-    def run(*arguments):
-        result = call(*arguments)
-        assert result.exit_code == 1, result.output
-        return " ".join(result.output.split())
-
-    return run
+COMMAND = "eval"
 
 
 @pytest.fixture

@@ -21,45 +21,10 @@ from distilbert.training.metrics_file import read_metrics
 from tiny import LABELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+COMMAND = "train"
 
 GOOD, BAD = ("a good film", "the sun", "good"), ("a bad film", "the rain", "bad")
 QUICK = ("--lr", "1e-2", "--epochs", "8", "--batch-size", "6")
-
-
-@pytest.fixture
-def call():
-    """`call(*arguments)`: the result of `distilbert train`, which must not be a traceback."""
-
-    def run(*arguments):
-        result = CliRunner().invoke(app, ["train", *map(str, arguments)])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.output
-        return result
-
-    return run
-
-
-@pytest.fixture
-def trains(call):
-    """`trains(*arguments)`: the JSON lines that it prints."""
-
-    def run(*arguments):
-        result = call(*arguments)
-        assert result.exit_code == 0, result.output
-        return [json.loads(line) for line in result.stdout.splitlines()]
-
-    return run
-
-
-@pytest.fixture
-def fails(call):
-    """`fails(*arguments)`: the one line that it ends with."""
-
-    def run(*arguments):
-        result = call(*arguments)
-        assert result.exit_code == 1, result.output
-        return " ".join(result.output.split())
-
-    return run
 
 
 @pytest.fixture
@@ -83,10 +48,10 @@ def files(tmp_path):
 
 
 def test_an_adapter_is_trained_saved_and_loads_with_the_scores_that_were_told(
-    trains, base, files, tmp_path
+    records, base, files, tmp_path
 ):
     out = tmp_path / "runs" / "mood"
-    (told,) = trains(*files, "--model", base, "--adapter", "seq_bn", *QUICK, "--out", out)
+    (told,) = records(*files, "--model", base, "--adapter", "seq_bn", *QUICK, "--out", out)
     assert told["folder"] == str(out)
     assert told["scores"]["accuracy"] > 0.6  # it learns, and what is told is not by chance
     left = {path.name for path in out.iterdir()} - {"tensorboard"}
@@ -106,8 +71,8 @@ def test_an_adapter_is_trained_saved_and_loads_with_the_scores_that_were_told(
     assert (out / "README.md").read_text().count("accuracy") >= 1
 
 
-def test_a_whole_model_is_trained_and_loads_by_its_name(trains, base, files, tmp_path):
-    (told,) = trains(*files, "--model", base, "--full", *QUICK, "--out", tmp_path / "out")
+def test_a_whole_model_is_trained_and_loads_by_its_name(records, base, files, tmp_path):
+    (told,) = records(*files, "--model", base, "--full", *QUICK, "--out", tmp_path / "out")
     model = DistilBertForSequenceClassification.from_pretrained(tmp_path / "out")
     tokenizer = DistilBertTokenizerFast.from_pretrained(tmp_path / "out")
     data = load(files[3], text="review", label="mood")
@@ -119,7 +84,7 @@ def test_a_whole_model_is_trained_and_loads_by_its_name(trains, base, files, tmp
     )
 
 
-def test_what_a_run_is_told_decides_it(trains, base, files, tmp_path):
+def test_what_a_run_is_told_decides_it(records, base, files, tmp_path):
     """Each option of the command reaches its place: the record of the run says so."""
     options = {
         "--lora": ("r=2,alpha=4", ("model", "adapters", "mine", "r"), 2),
@@ -144,7 +109,7 @@ def test_what_a_run_is_told_decides_it(trains, base, files, tmp_path):
     }
     given = [part for name, (value, _, _) in options.items() for part in (name, value)]
     out = tmp_path / "out"
-    trains(*files, "--model", base, *given, "--last", "--gradient-checkpointing", "--out", out)
+    records(*files, "--model", base, *given, "--last", "--gradient-checkpointing", "--out", out)
     record = json.loads((out / "run.json").read_text())
     for name, (_, path, expected) in options.items():
         found = record
@@ -157,9 +122,9 @@ def test_what_a_run_is_told_decides_it(trains, base, files, tmp_path):
     assert steps == [1, 2, 3]
 
 
-def test_data_may_be_held_out_and_cut(trains, base, files, tmp_path):
+def test_data_may_be_held_out_and_cut(records, base, files, tmp_path):
     only = (*files[:2], *files[4:])
-    trains(
+    records(
         *only,
         "--model",
         base,
@@ -228,21 +193,21 @@ def test_data_may_be_held_out_and_cut(trains, base, files, tmp_path):
         ),
     ],
 )
-def test_every_kind_of_file_is_trained_on(trains, base, tmp_path, name, text, options, score):
+def test_every_kind_of_file_is_trained_on(records, base, tmp_path, name, text, options, score):
     path = tmp_path / name
     path.write_text(text)
     files = ("--train", path, "--dev", path, "--model", base, *options)
-    (told,) = trains(*files, "--steps", 2, "--out", tmp_path / "out")
+    (told,) = records(*files, "--steps", 2, "--out", tmp_path / "out")
     assert score in told["scores"]
     assert (tmp_path / "out" / "adapter.safetensors").is_file()
 
 
-def test_trained_adapters_are_fused(trains, base, files, tmp_path):
+def test_trained_adapters_are_fused(records, base, files, tmp_path):
     for name in ("one", "two"):
-        trains(*files, "--model", base, "--steps", 2, "--out", tmp_path / name)
+        records(*files, "--model", base, "--steps", 2, "--out", tmp_path / name)
     out = tmp_path / "out"
     fused = ("--fuse", tmp_path / "one", "--fuse", tmp_path / "two")
-    (told,) = trains(*files, "--model", base, *fused, *QUICK, "--out", out)
+    (told,) = records(*files, "--model", base, *fused, *QUICK, "--out", out)
     assert {"one", "two", "one,two", "adapter_setup.json"} <= {p.name for p in out.iterdir()}
     for name in ("one", "two"):  # what is fused stays as it was
         before = load_file(tmp_path / name / "adapter.safetensors")
@@ -255,7 +220,7 @@ def test_trained_adapters_are_fused(trains, base, files, tmp_path):
     assert evaluate(model, tokenizer, data).scores == told["scores"]
 
 
-def test_a_sweep_tells_medians_and_goes_on_where_it_was_broken_off(trains, base, files, tmp_path):
+def test_a_sweep_tells_medians_and_goes_on_where_it_was_broken_off(records, base, files, tmp_path):
     out = tmp_path / "out"
     asked = (
         *files,
@@ -270,7 +235,7 @@ def test_a_sweep_tells_medians_and_goes_on_where_it_was_broken_off(trains, base,
         "--out",
         out,
     )
-    rows = trains(*asked)
+    rows = records(*asked)
     assert [row["settings"] for row in rows] == [{"learning_rate": 1e-2}, {"learning_rate": 1e-4}]
     for row in rows:
         scores = row["scores"]["accuracy"]
@@ -283,15 +248,27 @@ def test_a_sweep_tells_medians_and_goes_on_where_it_was_broken_off(trains, base,
     first, second = (out / run["folder"] for run in told["runs"][:2])
     untouched = (first / "run.json").stat().st_mtime_ns
     shutil.rmtree(second)
-    assert trains(*asked, "--resume") == rows
+    assert records(*asked, "--resume") == rows
     assert (first / "run.json").stat().st_mtime_ns == untouched
     assert (second / "adapter.safetensors").is_file()
 
 
-def test_a_killed_command_goes_on_to_the_same_adapter(trains, base, files, tmp_path):
-    asked = [*files, "--model", base, "--epochs", 40, "--batch-size", 4, "--checkpoint-every", 1]
+def test_a_killed_command_goes_on_to_the_same_adapter(records, base, files, tmp_path):
+    asked = [
+        *files,
+        "--model",
+        base,
+        "--epochs",
+        40,
+        "--batch-size",
+        4,
+        "--checkpoint-every",
+        1,
+        "--threads",
+        1,
+    ]
     whole, killed = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
-    trains(*asked, "--out", whole)
+    records(*asked, "--out", whole)
     command = [sys.executable, "-m", "distilbert", "train", *map(str, asked), "--out", str(killed)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         metrics = killed / "metrics.jsonl"
@@ -301,7 +278,7 @@ def test_a_killed_command_goes_on_to_the_same_adapter(trains, base, files, tmp_p
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
     assert not (killed / "adapter.safetensors").exists()
-    trains(*asked, "--out", killed, "--resume")
+    records(*asked, "--out", killed, "--resume")
     for name in ("adapter.safetensors", "model_head.safetensors"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     rows = [
@@ -311,14 +288,14 @@ def test_a_killed_command_goes_on_to_the_same_adapter(trains, base, files, tmp_p
     assert rows[0] == rows[1]
 
 
-def test_several_processes_train_and_are_evaluated_as_one(trains, base, files, tmp_path):
+def test_several_processes_train_and_are_evaluated_as_one(records, base, files, tmp_path):
     plain = tmp_path / "plain"
     shutil.copytree(base, plain)
     config = json.loads((plain / "config.json").read_text())
     nothing = dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), 0.0)
     (plain / "config.json").write_text(json.dumps(config | nothing))
     asked = [*files, "--model", plain, "--epochs", 2, "--batch-size", 7, "--lr", "1e-3"]
-    (alone,) = trains(*asked, "--out", tmp_path / "alone" / "run")
+    (alone,) = records(*asked, "--out", tmp_path / "alone" / "run")
     command = [
         sys.executable,
         "-m",
@@ -348,16 +325,16 @@ def test_several_processes_train_and_are_evaluated_as_one(trains, base, files, t
     assert rows[0] == pytest.approx(rows[1], rel=1e-4)
 
 
-def test_adapters_of_one_name_are_fused_as_two(trains, base, files, tmp_path):
+def test_adapters_of_one_name_are_fused_as_two(records, base, files, tmp_path):
     for place in ("a", "b"):
-        trains(*files, "--model", base, "--name", "same", "--steps", 2, "--out", tmp_path / place)
+        records(*files, "--model", base, "--name", "same", "--steps", 2, "--out", tmp_path / place)
     fused = ("--fuse", tmp_path / "a", "--fuse", tmp_path / "b")
-    trains(*files, "--model", base, *fused, "--steps", 1, "--out", tmp_path / "out")
+    records(*files, "--model", base, *fused, "--steps", 1, "--out", tmp_path / "out")
     assert {"same", "same_2", "same,same_2"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
-def test_a_score_that_is_not_usual_may_decide(trains, base, files, tmp_path):
-    (told,) = trains(
+def test_a_score_that_is_not_usual_may_decide(records, base, files, tmp_path):
+    (told,) = records(
         *files, "--model", base, "--steps", 2, "--metric", "weighted_f1", "--out", tmp_path / "out"
     )
     assert {"accuracy", "weighted_f1"} <= set(told["scores"])
@@ -365,8 +342,8 @@ def test_a_score_that_is_not_usual_may_decide(trains, base, files, tmp_path):
     assert record["recipe"]["metric"] == "weighted_f1"
 
 
-def test_an_adapter_answers_by_the_name_of_its_folder(trains, base, files, tmp_path):
-    (told,) = trains(*files, "--model", base, *QUICK, "--out", tmp_path / "out")
+def test_an_adapter_answers_by_the_name_of_its_folder(records, base, files, tmp_path):
+    (told,) = records(*files, "--model", base, *QUICK, "--out", tmp_path / "out")
     done = CliRunner().invoke(app, ["classify", "a good film", "--model", str(tmp_path / "out")])
     assert json.loads(done.stdout)["label"] in ("negative", "positive")
     judged = ["eval", "--data", str(files[3]), "--text", "review", "--label", "mood", "--model"]
@@ -394,7 +371,7 @@ def test_a_refused_resumption_leaves_the_record_of_the_run(
 
 
 def test_a_run_killed_before_its_card_was_written_writes_it(
-    trains, call, base, files, tmp_path, monkeypatch
+    records, call, base, files, tmp_path, monkeypatch
 ):
     from distilbert.training import folder
 
@@ -408,10 +385,10 @@ def test_a_run_killed_before_its_card_was_written_writes_it(
         patch.setattr(folder, "write_card", killed)
         assert call(*asked).exit_code == 130
     assert not (out / "README.md").exists()
-    (told,) = trains(*asked, "--resume")
+    (told,) = records(*asked, "--resume")
     assert (out / "README.md").is_file()
     assert not (out / "checkpoints").exists()
-    assert trains(*asked, "--resume") == [told]  # it is finished now
+    assert records(*asked, "--resume") == [told]  # it is finished now
 
 
 @pytest.mark.parametrize(
@@ -483,9 +460,9 @@ def test_a_data_problem_is_told_with_file_and_line(fails, base, files, tmp_path)
     )
 
 
-def test_labels_of_tags_are_those_of_the_data(trains, base, tmp_path):
+def test_labels_of_tags_are_those_of_the_data(records, base, tmp_path):
     path = tmp_path / "tags.conll"
     path.write_text("\n".join(f"Anna {tag}" for tag in LABELS.values()) + "\n")
-    trains("--train", path, "--model", base, "--full", "--steps", 1, "--out", tmp_path / "out")
+    records("--train", path, "--model", base, "--full", "--steps", 1, "--out", tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert set(config["label2id"]) == set(LABELS.values())
